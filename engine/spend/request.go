@@ -1,0 +1,138 @@
+package spend
+
+import "time"
+
+// State is where a Request stands. Each says who has the next move; the table
+// of moves is in package engine.
+type State string
+
+// The states. The last five are final.
+const (
+	Held       State = "held"       // a human decides
+	Authorized State = "authorized" // the agent may send it
+	Executing  State = "executing"  // sent or about to be: the provider answers
+	Settled    State = "settled"    // it happened, with a receipt
+	Denied     State = "denied"     // it may not happen
+	Failed     State = "failed"     // it certainly did not happen
+	Expired    State = "expired"    // nobody moved in time
+	Canceled   State = "canceled"   // called off, or replaced by another request
+)
+
+// Final reports whether nobody has a move left.
+func (s State) Final() bool {
+	switch s {
+	case Settled, Denied, Failed, Expired, Canceled:
+		return true
+	case Held, Authorized, Executing:
+		return false
+	}
+	return false
+}
+
+// Origin is the surface on which a Request came in.
+type Origin string
+
+// The origins.
+const (
+	Wire    Origin = "wire"    // an intercepted call
+	Pinti   Origin = "pinti"   // declared over the PINTI API
+	Guard   Origin = "guard"   // declared over the AI Payment Guard API
+	Intents Origin = "intents" // declared over the Spending Intents API
+	Managed Origin = "managed" // paid by outgo itself
+)
+
+// Enforcement says whether the money can move behind outgo's back.
+type Enforcement string
+
+// The enforcements. A declared request that a wire call joins becomes Wired.
+const (
+	Wired    Enforcement = "wire"     // money moves only through the proxy
+	Advisory Enforcement = "advisory" // the authorization has left the building
+)
+
+// ApprovalStatus is what a person has said.
+type ApprovalStatus string
+
+// The statuses of an approval.
+const (
+	Pending  ApprovalStatus = "PENDING"
+	Approved ApprovalStatus = "APPROVED"
+	Rejected ApprovalStatus = "REJECTED"
+)
+
+// Approval is a person's part in a Request.
+type Approval struct {
+	Status    ApprovalStatus `json:"status"`
+	Asked     []string       `json:"asked"` // why, from the verdict's rules
+	Digest    string         `json:"digest"`
+	By        string         `json:"by,omitempty"` // the key that decided, by its prefix
+	DecidedAt time.Time      `json:"decidedAt,omitzero"`
+	Note      string         `json:"note,omitempty"`
+}
+
+// Reservation is an amount counted in one counter, kept with the Request so
+// that posting or voiding it later is exact.
+type Reservation struct {
+	Counter string `json:"counter"` // the counter's key in the store
+	Amount  Amount `json:"amount"`
+}
+
+// Request is one payment and its whole history in outgo.
+type Request struct {
+	ID          ID          `json:"id"`
+	Seq         uint64      `json:"seq"` // order of creation
+	Origin      Origin      `json:"origin"`
+	Enforcement Enforcement `json:"enforcement"`
+	Intent      Intent      `json:"intent"`
+	Verdict     Verdict     `json:"verdict"` // the first one; never rewritten
+	Approval    *Approval   `json:"approval,omitempty"`
+	State       State       `json:"state"`
+	// Why says why a final state was reached when the verdict does not.
+	Why      Code      `json:"why,omitempty"`
+	Created  time.Time `json:"created"`
+	Changed  time.Time `json:"changed"`
+	Began    time.Time `json:"began,omitzero"`
+	Deadline time.Time `json:"deadline,omitzero"` // when held or authorized lapses
+	// Transitions counts the moves since creation; with ID it names each one.
+	Transitions int `json:"transitions"`
+	// Attempts counts the agent's calls that attached to this request;
+	// AttachedKey and AttachedAt are those of the last one.
+	Attempts     int           `json:"attempts"`
+	AttachedKey  string        `json:"attachedKey,omitempty"`
+	AttachedAt   time.Time     `json:"attachedAt,omitzero"`
+	Reservations []Reservation `json:"reservations,omitempty"`
+	Receipts     []Receipt     `json:"receipts,omitempty"`
+	Anomalies    []Anomaly     `json:"anomalies,omitempty"`
+	ReplacedBy   ID            `json:"replacedBy,omitempty"`
+}
+
+// StateAt returns the state as of now: a held or authorized request whose
+// deadline has passed is expired, whether or not anything has written so.
+func (r *Request) StateAt(now time.Time) State {
+	if (r.State == Held || r.State == Authorized) && !r.Deadline.IsZero() && !now.Before(r.Deadline) {
+		return Expired
+	}
+	return r.State
+}
+
+// Next is what a caller does with a call after the gate has ruled on it.
+type Next string
+
+// The moves.
+const (
+	Forward Next = "forward" // begun, durably: this caller and no other sends it
+	Refuse  Next = "refuse"  // answer with the verdict or Why
+	Await   Next = "await"   // held: wait for a person
+	Begin   Next = "begin"   // approved: look again, then ask to begin
+	Follow  Next = "follow"  // another live call is sending it: take its reply
+	Replay  Next = "replay"  // settled: the same reply is due
+	Busy    Next = "busy"    // another write on the same object is under way
+	Doubt   Next = "doubt"   // sent before, outcome unknown
+	Reused  Next = "reused"  // same idempotency key, other request
+)
+
+// Ruling is the gate's answer to a call.
+type Ruling struct {
+	Next    Next
+	Request Request
+}
