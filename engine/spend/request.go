@@ -85,8 +85,11 @@ type Request struct {
 	Enforcement Enforcement `json:"enforcement"`
 	Intent      Intent      `json:"intent"`
 	Verdict     Verdict     `json:"verdict"` // the first one; never rewritten
-	Approval    *Approval   `json:"approval,omitempty"`
-	State       State       `json:"state"`
+	// Recheck is what the last look before begin found when it denied what had
+	// been approved.
+	Recheck  *Verdict  `json:"recheck,omitempty"`
+	Approval *Approval `json:"approval,omitempty"`
+	State    State     `json:"state"`
 	// Why says why a final state was reached when the verdict does not.
 	Why      Code      `json:"why,omitempty"`
 	Created  time.Time `json:"created"`
@@ -103,7 +106,17 @@ type Request struct {
 	Reservations []Reservation `json:"reservations,omitempty"`
 	Receipts     []Receipt     `json:"receipts,omitempty"`
 	Anomalies    []Anomaly     `json:"anomalies,omitempty"`
+	Adjusted     Amount        `json:"adjusted,omitzero"` // posted beyond what was reserved; signed
 	ReplacedBy   ID            `json:"replacedBy,omitempty"`
+}
+
+// Decisive returns the verdict that stands: that of the recheck where there was
+// one.
+func (r *Request) Decisive() *Verdict {
+	if r.Recheck != nil {
+		return r.Recheck
+	}
+	return &r.Verdict
 }
 
 // StateAt returns the state as of now: a held or authorized request whose

@@ -1,0 +1,330 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/outgo/outgo/engine/policy"
+	"github.com/outgo/outgo/engine/spend"
+	"github.com/outgo/outgo/engine/store"
+)
+
+// How long an idempotency key is remembered, and for how long a call that has
+// just attached to a hold counts as waiting although it has not begun to.
+const (
+	dedupKept   = 35 * 24 * time.Hour
+	attachGrace = 2 * time.Second
+)
+
+// dedup is the value at keys.dedup.
+type dedup struct {
+	Request     spend.ID  `json:"request"`
+	Fingerprint string    `json:"fingerprint"`
+	At          time.Time `json:"at"`
+}
+
+// Authorize rules on a call. What repeats an earlier call is joined to its
+// request; anything else is evaluated, and an allowed payment has begun,
+// durably and with its money reserved, when Authorize returns Forward. An error
+// means that nothing may be sent.
+func (e *Engine) Authorize(ctx context.Context, in spend.Intent) (spend.Ruling, error) {
+	id := spend.NewID(e.clock())
+	var out spend.Ruling
+	err := e.commit.do(ctx, func(t *txn) (err error) {
+		out, err = e.authorize(t, id, in)
+		return err
+	})
+	if err != nil {
+		return spend.Ruling{}, fmt.Errorf("authorize: %w", err)
+	}
+	return out, nil
+}
+
+func (e *Engine) authorize(t *txn, id spend.ID, in spend.Intent) (spend.Ruling, error) {
+	earlier, reused, err := e.earlier(t, &in)
+	if err != nil {
+		return spend.Ruling{}, err
+	}
+	if earlier != nil {
+		if reused {
+			return spend.Ruling{Next: spend.Reused, Request: *earlier}, nil
+		}
+		return e.repeat(t, earlier, &in)
+	}
+	busy, err := e.claimObject(t, &in)
+	if err != nil {
+		return spend.Ruling{}, err
+	}
+	if busy != nil {
+		return spend.Ruling{Next: spend.Busy, Request: *busy}, nil
+	}
+	r, err := e.evaluate(t, id, in)
+	if err != nil {
+		return spend.Ruling{}, err
+	}
+	return spend.Ruling{Next: opening(r), Request: *r}, nil
+}
+
+// opening is what the call that made r does.
+func opening(r *spend.Request) spend.Next {
+	if r.State == spend.Executing {
+		return spend.Forward
+	}
+	return after(r.State)
+}
+
+// earlier finds the request that in repeats, if there is one: that of the same
+// idempotency key, or a held or approved one of the same fingerprint for which
+// no other live call waits. reused means the same key with another content.
+func (e *Engine) earlier(t *txn, in *spend.Intent) (r *spend.Request, reused bool, err error) {
+	if in.DedupKey != "" {
+		var d dedup
+		err := getJSON(t, e.keys.dedup(in.DedupKey), &d)
+		switch {
+		case err == nil && t.now.Sub(d.At) < dedupKept:
+			q, err := e.load(t, d.Request)
+			if err != nil {
+				return nil, false, err
+			}
+			if d.Fingerprint != in.Fingerprint {
+				return &q, true, nil
+			}
+			if s := q.StateAt(t.now); s.Final() && s != spend.Settled {
+				return nil, false, nil // evaluated anew
+			}
+			return &q, false, nil
+		case err != nil && !errors.Is(err, store.ErrNotFound):
+			return nil, false, err
+		}
+	}
+	if in.Fingerprint == "" {
+		return nil, false, nil
+	}
+	last, err := t.Get(e.keys.print(in))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, false, nil
+	} else if err != nil {
+		return nil, false, err
+	}
+	q, err := e.load(t, spend.ID(last))
+	if err != nil {
+		return nil, false, err
+	}
+	s := q.StateAt(t.now)
+	fresh := q.AttachedKey != in.DedupKey && t.now.Sub(q.AttachedAt) < attachGrace
+	if (s != spend.Held && s != spend.Authorized) || fresh || e.attended(q.ID, in.DedupKey) {
+		return nil, false, nil
+	}
+	return &q, false, nil
+}
+
+// repeat joins a call to the request that it repeats.
+func (e *Engine) repeat(t *txn, r *spend.Request, in *spend.Intent) (spend.Ruling, error) {
+	next := after(r.State)
+	if next == spend.Await || next == spend.Begin {
+		r.Attempts++
+		r.AttachedKey, r.AttachedAt = in.DedupKey, t.now
+		if err := e.remember(t, r, in); err != nil {
+			return spend.Ruling{}, err
+		}
+		if err := e.save(t, r); err != nil {
+			return spend.Ruling{}, err
+		}
+	}
+	return spend.Ruling{Next: next, Request: *r}, nil
+}
+
+// remember lets later calls of the same key or fingerprint find r.
+func (e *Engine) remember(t *txn, r *spend.Request, in *spend.Intent) error {
+	if in.DedupKey != "" {
+		d := dedup{Request: r.ID, Fingerprint: in.Fingerprint, At: t.now}
+		if err := putJSON(t, e.keys.dedup(in.DedupKey), d); err != nil {
+			return err
+		}
+	}
+	if in.Fingerprint != "" {
+		return t.Put(e.keys.print(in), []byte(r.ID))
+	}
+	return nil
+}
+
+// claimObject serialises writes on the provider's object that in acts on. It
+// returns the request that has the object, when in must wait for it. A write
+// that moves no money and is let through calls off whatever was held or approved
+// on the object, for it may change what the person has seen.
+func (e *Engine) claimObject(t *txn, in *spend.Intent) (busy *spend.Request, err error) {
+	if in.Object == "" {
+		return nil, nil
+	}
+	last, err := t.Get(e.keys.object(in))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	r, err := e.load(t, spend.ID(last))
+	if err != nil {
+		return nil, err
+	}
+	switch s := r.StateAt(t.now); {
+	case s.Final():
+		return nil, nil
+	case s == spend.Executing, in.Class != spend.Other, r.Intent.Agent != in.Agent:
+		return &r, nil
+	}
+	if err := e.move(t, &r, cancel); err != nil {
+		return nil, err
+	}
+	r.Why = spend.ObjectBusy
+	return nil, e.save(t, &r)
+}
+
+// evaluate judges in anew and opens its request: denied, held or begun.
+func (e *Engine) evaluate(t *txn, id spend.ID, in spend.Intent) (*spend.Request, error) {
+	in.Claims.Authorization = ""
+	r := &spend.Request{
+		ID: id, Seq: t.next(), Origin: spend.Wire, Enforcement: spend.Wired, Intent: in,
+		Created: t.now, Changed: t.now, Attempts: 1, AttachedKey: in.DedupKey, AttachedAt: t.now,
+	}
+	set, err := e.readPolicies(t)
+	if err != nil {
+		return nil, err
+	}
+	if r.Verdict, err = e.judge(t, set, &r.Intent, r.Origin, false); err != nil {
+		return nil, err
+	}
+	switch r.Verdict.Decision {
+	case spend.Allow:
+		r.State, r.Began = spend.Executing, t.now
+	case spend.RequireApproval:
+		if err := e.hold(t, r); err != nil {
+			return nil, err
+		}
+	case spend.Deny:
+		r.State = spend.Denied
+	}
+	if r.State != spend.Denied {
+		if err := e.reserve(t, set, r, true); err != nil {
+			return nil, err
+		}
+		if err := e.index(t, r); err != nil {
+			return nil, err
+		}
+		if in.Object != "" {
+			if err := t.Put(e.keys.object(&in), []byte(id)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err := t.Put(e.keys.sequence(r.Seq), []byte(id)); err != nil {
+		return nil, err
+	}
+	if err := e.remember(t, r, &in); err != nil {
+		return nil, err
+	}
+	return r, e.save(t, r)
+}
+
+// index lists a request that is not final where it will be looked for.
+func (e *Engine) index(t *txn, r *spend.Request) error {
+	if slices.ContainsFunc(r.Intent.Legs, func(l spend.Leg) bool { return l.Kind == spend.Allowance }) {
+		if err := t.Put(e.keys.exposure(r.Seq), []byte(r.ID)); err != nil {
+			return err
+		}
+	}
+	return t.Put(e.keys.open(r.Seq), []byte(r.ID))
+}
+
+// hold makes r wait for a person, unless too many of its agent's do already.
+func (e *Engine) hold(t *txn, r *spend.Request) error {
+	n, err := e.countHeld(t, r.Intent.Agent, +1)
+	if err != nil {
+		return err
+	}
+	if n > e.opt.MaxHeld {
+		r.State, r.Why = spend.Denied, spend.TooManyHolds
+		_, err := e.countHeld(t, r.Intent.Agent, -1)
+		return err
+	}
+	r.State, r.Deadline = spend.Held, t.now.Add(e.opt.Expire)
+	r.Approval = &spend.Approval{Status: spend.Pending, Digest: approvalDigest(&r.Intent, r.Verdict.Policies)}
+	for _, rule := range r.Verdict.Rules {
+		if rule.Decision == spend.RequireApproval && !slices.Contains(r.Approval.Asked, rule.Asked) {
+			r.Approval.Asked = append(r.Approval.Asked, rule.Asked)
+		}
+	}
+	return t.Put(e.keys.due(r.Deadline, dueRequest, r.ID), nil)
+}
+
+// countHeld adds to the number of held requests of an agent and returns it.
+func (e *Engine) countHeld(t *txn, agent string, by int) (int, error) {
+	var n int
+	if err := getJSON(t, e.keys.holds(agent), &n); err != nil && !errors.Is(err, store.ErrNotFound) {
+		return 0, err
+	}
+	if n += by; n < 0 {
+		return 0, fmt.Errorf("count held requests of %q: fewer than none", agent)
+	}
+	return n, putJSON(t, e.keys.holds(agent), n)
+}
+
+// approvalDigest binds an approval to what was approved: the bytes that will be
+// sent (by their fingerprint), what was looked up, and the policies at their
+// versions.
+func approvalDigest(in *spend.Intent, refs []spend.PolicyRef) string {
+	h := sha256.New()
+	put := func(s string) { fmt.Fprintf(h, "%d:%s,", len(s), s) }
+	put("approval/1")
+	put(in.Fingerprint)
+	for _, l := range in.Legs {
+		put(string(l.Kind))
+		put(l.Amount.String())
+		put(l.Payee)
+	}
+	put("policies")
+	for _, p := range refs {
+		put(string(p.ID))
+		put(fmt.Sprint(p.Version))
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// judge evaluates in against the policies and what their counters hold now.
+// counted says that this payment's velocity has been counted already.
+func (e *Engine) judge(r store.Reader, set *policySet, in *spend.Intent, origin spend.Origin, counted bool) (spend.Verdict, error) {
+	now := e.timeOf(r)
+	if in.Class == spend.Other || in.Class == spend.Read {
+		return spend.Verdict{Decision: spend.Allow, Code: spend.OK, At: now}, nil
+	}
+	var failed error
+	unmatched := e.opt.Unmatched[origin]
+	if unmatched == "" {
+		unmatched = spend.Deny
+	}
+	v := policy.Evaluate(policy.Input{
+		Intent: in, Policies: set.list, Now: now, Counted: counted, FeeCap: e.opt.FeeCap,
+		Frozen: set.control.frozen(in), Unmatched: unmatched,
+		Usage: func(id spend.ID) policy.Usage {
+			u, err := e.usage(r, set, id, now)
+			failed = errors.Join(failed, err)
+			return u
+		},
+	})
+	if failed != nil {
+		return spend.Verdict{}, fmt.Errorf("read budgets: %w", failed)
+	}
+	return v, nil
+}
+
+// timeOf is the batch's time inside an action, and the clock's outside of one.
+func (e *Engine) timeOf(r store.Reader) time.Time {
+	if t, ok := r.(*txn); ok {
+		return t.now
+	}
+	return e.clock()
+}

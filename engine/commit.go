@@ -1,0 +1,311 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/outgo/outgo/engine/spend"
+	"github.com/outgo/outgo/engine/store"
+)
+
+// The bounds of one batch: actions, and bytes written. The second is about half
+// of what one transaction of the smallest backend profile holds.
+const (
+	maxBatchActions = 128
+	maxBatchBytes   = 512 << 10
+	maxValueBytes   = 256 << 10
+)
+
+// A txn is what an action sees of the store: its own overlay, and the one time
+// of its batch. An action may run more than once, so it must touch nothing but
+// its txn and what it has promised to overwrite on each run.
+type txn struct {
+	*overlay
+	now   time.Time
+	seq   uint64   // of the next request
+	after []func() // run once, after the commit of the run that counted
+}
+
+// then registers what is to happen after the commit.
+func (t *txn) then(f func()) { t.after = append(t.after, f) }
+
+// next draws a sequence number.
+func (t *txn) next() uint64 { t.seq++; return t.seq - 1 }
+
+type action func(*txn) error
+
+// A pending action waits for its batch. The fields behind done are written by
+// the leader before it closes done.
+type pending struct {
+	act   action
+	done  chan struct{}
+	lead  chan struct{} // closed when this caller is to lead the next batch
+	leads bool          // lead is closed; guarded by committer.mu
+	gone  bool          // the caller has left; guarded by committer.mu
+	err   error
+	after []func()
+}
+
+// The committer is the only writer of the store. It takes the actions that wait,
+// applies each on its own overlay (one that fails or panics is dropped and told
+// so, and leaves no trace), writes each key once, commits once, and then answers
+// all. The first waiting caller leads the commit itself: no goroutine stands
+// between a lone caller and its fsync.
+type committer struct {
+	store store.Store
+	clock func() time.Time
+	head  string // key of the last sequence number and batch time
+
+	mu      sync.Mutex
+	queue   []*pending
+	leading bool
+	stopped error // non-nil once a commit's outcome is unknown, or on close
+
+	stats commitStats
+}
+
+type commitStats struct {
+	batches, actions, failures uint64
+	bytes                      uint64
+	seconds                    float64
+}
+
+// head is the value at keys.head.
+type head struct {
+	Seq  uint64    `json:"seq"`
+	Time time.Time `json:"time"`
+}
+
+// do runs act in the next batch and returns once it is durable, or its error.
+// When ctx ends first, do returns Unknown: the action may still be committed.
+func (c *committer) do(ctx context.Context, act action) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("commit: %w: %w", spend.Unavailable, err)
+	}
+	p := &pending{act: act, done: make(chan struct{}), lead: make(chan struct{})}
+	c.mu.Lock()
+	if c.stopped != nil {
+		defer c.mu.Unlock()
+		return c.stopped
+	}
+	c.queue = append(c.queue, p)
+	first := !c.leading
+	c.leading = true
+	c.mu.Unlock()
+
+	if !first {
+		select {
+		case <-p.done:
+			return p.err
+		case <-p.lead:
+		case <-ctx.Done():
+			if !c.leave(p) {
+				return fmt.Errorf("commit: %w: %w", spend.Unknown, ctx.Err())
+			}
+		}
+	}
+	c.leadBatches(p)
+	return p.err
+}
+
+// leave marks that p's caller no longer waits. It reports true when p has
+// already been told to lead, and so must.
+func (c *committer) leave(p *pending) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p.gone = !p.leads
+	return p.leads
+}
+
+// leadBatches commits batches until own is among the answered ones, then hands
+// the lead to the next caller that waits.
+func (c *committer) leadBatches(own *pending) {
+	for {
+		c.mu.Lock()
+		n := min(len(c.queue), maxBatchActions)
+		batch := c.queue[:n:n]
+		c.queue = c.queue[n:]
+		c.mu.Unlock()
+
+		left := c.commit(batch)
+
+		c.mu.Lock()
+		if len(left) > 0 {
+			c.queue = append(left, c.queue...)
+		}
+		answered := false
+		select {
+		case <-own.done:
+			answered = true
+		default:
+		}
+		if answered {
+			c.handOver()
+			c.mu.Unlock()
+			return
+		}
+		c.mu.Unlock()
+	}
+}
+
+// handOver makes the first caller that still waits the leader; where none of
+// them does, a goroutine leads for them. It is called with mu held.
+func (c *committer) handOver() {
+	for _, p := range c.queue {
+		if !p.gone {
+			p.leads = true
+			close(p.lead)
+			return
+		}
+	}
+	if len(c.queue) > 0 {
+		go c.leadBatches(c.queue[len(c.queue)-1])
+		return
+	}
+	c.leading = false
+}
+
+// commit applies and commits one batch and answers its actions, but for those
+// that did not fit, which it returns.
+func (c *committer) commit(batch []*pending) (left []*pending) {
+	if err := c.broken(); err != nil {
+		answer(batch, err)
+		return nil
+	}
+	start := c.clock()
+	var applied int
+	size := 0
+	err := c.store.Update(context.Background(), func(tx store.Tx) error {
+		n, written, err := c.apply(tx, batch, start)
+		applied, size = n, written
+		return err
+	})
+	if errors.Is(err, store.ErrTooLarge) && len(batch) > 1 {
+		// The bounds were too generous for this backend: one at a time.
+		for _, p := range batch {
+			c.commit([]*pending{p})
+		}
+		return nil
+	}
+	if err != nil {
+		c.fail(batch, err)
+		return nil
+	}
+	c.mu.Lock()
+	c.stats.batches++
+	c.stats.actions += uint64(applied)
+	c.stats.bytes += uint64(size)
+	c.stats.seconds += c.clock().Sub(start).Seconds()
+	c.mu.Unlock()
+	for _, p := range batch[:applied] {
+		for _, f := range p.after {
+			f()
+		}
+		close(p.done)
+	}
+	return batch[applied:]
+}
+
+// apply runs the actions of batch over tx and writes the result. It reports how
+// many actions it took; a failed one counts, having had its answer.
+func (c *committer) apply(tx store.Tx, batch []*pending, start time.Time) (taken, size int, err error) {
+	var h head
+	if err := getJSON(tx, c.head, &h); err != nil && !errors.Is(err, store.ErrNotFound) {
+		return 0, 0, fmt.Errorf("read head: %w", err)
+	}
+	if start.Before(h.Time) {
+		start = h.Time
+	}
+	h.Time = start.UTC().Round(0)
+	base := newOverlay(tx)
+	for _, p := range batch {
+		t := &txn{overlay: newOverlay(base), now: h.Time, seq: h.Seq}
+		p.err, p.after = run(p.act, t), nil
+		if p.err == nil {
+			p.err = t.check()
+		}
+		if p.err == nil {
+			if taken > 0 && base.bytes+t.bytes > maxBatchBytes {
+				break
+			}
+			base.merge(t.overlay)
+			h.Seq, p.after = t.seq, t.after
+		}
+		taken++
+	}
+	if len(base.writes) == 0 {
+		return taken, 0, nil
+	}
+	if err := putJSON(base, c.head, h); err != nil {
+		return taken, 0, err
+	}
+	for k, v := range base.writes {
+		if v == nil {
+			err = tx.Delete(k)
+		} else {
+			err = tx.Put(k, v)
+		}
+		if err != nil {
+			return taken, 0, fmt.Errorf("write %s: %w", k, err)
+		}
+	}
+	return taken, base.bytes, nil
+}
+
+// check holds an action to the bound on values.
+func (t *txn) check() error {
+	for k, v := range t.writes {
+		if len(v) > maxValueBytes {
+			return fmt.Errorf("write %s: %w: %d bytes are more than the %d that a value may have", k, spend.Invalid, len(v), maxValueBytes)
+		}
+	}
+	return nil
+}
+
+// run runs act and turns a panic into an error.
+func run(act action, t *txn) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: panic in an action: %v", spend.Unavailable, r)
+		}
+	}()
+	return act(t)
+}
+
+// fail answers a batch whose commit failed. A definite error concerns this batch
+// only; an unknown outcome stops the committer for good, because what the next
+// batch would read could be either.
+func (c *committer) fail(batch []*pending, err error) {
+	c.mu.Lock()
+	c.stats.failures++
+	if errors.Is(err, store.ErrUnknown) {
+		c.stopped = fmt.Errorf("%w: the ledger stopped because a write may or may not have been kept (%w); restart outgo to read it back", spend.Unavailable, err)
+	}
+	c.mu.Unlock()
+	answer(batch, fmt.Errorf("commit: %w: %w", spend.Unavailable, err))
+}
+
+func (c *committer) broken() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stopped
+}
+
+// stop refuses every later action.
+func (c *committer) stop(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped == nil {
+		c.stopped = err
+	}
+}
+
+func answer(batch []*pending, err error) {
+	for _, p := range batch {
+		p.err, p.after = err, nil
+		close(p.done)
+	}
+}

@@ -1,0 +1,75 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/outgo/outgo/engine/spend"
+	"github.com/outgo/outgo/engine/store"
+)
+
+// control is the one value that every decision reads: what is frozen, and the
+// revision of the policies, so that a cached set is known to be the current one.
+type control struct {
+	Revision     uint64   `json:"revision"`
+	Frozen       bool     `json:"frozen,omitempty"`
+	FrozenAgents []string `json:"frozenAgents,omitempty"`
+	FrozenRails  []string `json:"frozenRails,omitempty"`
+}
+
+func (c *control) frozen(in *spend.Intent) bool {
+	return c.Frozen || slices.Contains(c.FrozenAgents, in.Agent) || slices.Contains(c.FrozenRails, in.Rail)
+}
+
+// readControl returns nought for a store that has none yet.
+func (e *Engine) readControl(r store.Reader) (c control, err error) {
+	err = getJSON(r, e.keys.control(), &c)
+	if errors.Is(err, store.ErrNotFound) {
+		return control{}, nil
+	}
+	return c, err
+}
+
+// Freeze names what is stopped: everything, or one agent, or one rail.
+type Freeze struct {
+	Agent string // "" = all
+	Rail  string // "" = all
+}
+
+// SetFrozen stops or resumes spending. What is held or reserved stays so.
+func (e *Engine) SetFrozen(ctx context.Context, f Freeze, on bool) error {
+	err := e.commit.do(ctx, func(t *txn) error {
+		c, err := e.readControl(t)
+		if err != nil {
+			return err
+		}
+		switch {
+		case f.Agent != "" && f.Rail != "":
+			return fmt.Errorf("freeze: %w: name an agent or a rail, not both", spend.Invalid)
+		case f.Agent != "":
+			c.FrozenAgents = toggle(c.FrozenAgents, f.Agent, on)
+		case f.Rail != "":
+			c.FrozenRails = toggle(c.FrozenRails, f.Rail, on)
+		case on:
+			c.Frozen = true
+		default: // lifting the general freeze lifts the particular ones too
+			c.Frozen, c.FrozenAgents, c.FrozenRails = false, nil, nil
+		}
+		c.Revision++
+		return putJSON(t, e.keys.control(), c)
+	})
+	if err != nil {
+		return fmt.Errorf("freeze: %w", err)
+	}
+	return nil
+}
+
+func toggle(list []string, name string, on bool) []string {
+	list = slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == name })
+	if on {
+		list = append(list, name)
+	}
+	return list
+}

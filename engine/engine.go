@@ -1,0 +1,277 @@
+// Package engine decides about payments and keeps the ledger. It is a state
+// machine over a store: every method is one action, applied in a batch by the
+// committer (commit.go), which is the only writer. machine.go alone knows how a
+// request moves, package policy alone what is allowed, package budget alone how
+// money is counted; keys.go names every key.
+//
+// The order of one payment: Authorize joins a call to the request that it
+// repeats, or evaluates it and reserves its money in the same commit
+// (authorize.go); Wait waits for a person, who speaks through Resolve; Begin looks
+// again and re-reserves (begin.go); Finish posts or voids with the evidence
+// (finish.go). Whatever fails on the way is an error, and an error means no.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/outgo/outgo/engine/spend"
+	"github.com/outgo/outgo/engine/store"
+)
+
+// Sealer keeps secrets at rest; ad binds a sealed value to its place.
+type Sealer interface {
+	Seal(plaintext []byte, ad string) []byte
+	Open(sealed []byte, ad string) ([]byte, error)
+}
+
+// Options configure an Engine. Store and Sealer are required.
+type Options struct {
+	Store     store.Store
+	Sealer    Sealer
+	Workspace string           // "" = main
+	Clock     func() time.Time // nil = time.Now
+	// Unmatched says what happens to a payment that no policy covers, by
+	// surface; Deny where it says nothing.
+	Unmatched map[spend.Origin]spend.Decision
+	FeeCap    spend.Amount  // of fee legs that no policy covers
+	Expire    time.Duration // how long a person has to decide; 0 = 1 h
+	Keep      time.Duration // how long an approved call may take to come back; 0 = 24 h
+	MaxHeld   int           // requests of one agent that may be held at a time; 0 = 20
+}
+
+// Engine is the ledger with its decisions. It is safe for concurrent use.
+type Engine struct {
+	store  store.Store
+	sealer Sealer
+	keys   keys
+	opt    Options
+	commit *committer
+	clock  func() time.Time
+
+	policies atomic.Pointer[policySet]
+	apiKeys  atomic.Pointer[map[string]APIKey] // by digest
+
+	mu      sync.Mutex
+	waiters map[spend.ID]map[chan struct{}]string // wake-up channel to the dedup key that waits
+	watch   map[chan spend.Request]struct{}
+	closing chan struct{}
+	swept   sync.WaitGroup
+}
+
+// Open starts an engine on a store, reads what it needs to decide, and sweeps
+// what falls due until Close.
+func Open(ctx context.Context, opt Options) (*Engine, error) {
+	if opt.Workspace == "" {
+		opt.Workspace = "main"
+	}
+	if opt.Clock == nil {
+		opt.Clock = time.Now
+	}
+	opt.Expire = orDefault(opt.Expire, time.Hour)
+	opt.Keep = orDefault(opt.Keep, 24*time.Hour)
+	if opt.MaxHeld == 0 {
+		opt.MaxHeld = 20
+	}
+	k := newKeys(opt.Workspace)
+	e := &Engine{
+		store: opt.Store, sealer: opt.Sealer, keys: k, opt: opt, clock: opt.Clock,
+		commit:  &committer{store: opt.Store, clock: opt.Clock, head: k.head()},
+		waiters: make(map[spend.ID]map[chan struct{}]string),
+		watch:   make(map[chan spend.Request]struct{}),
+		closing: make(chan struct{}),
+	}
+	err := e.store.View(ctx, func(r store.Reader) error {
+		var h head
+		if err := getJSON(r, k.head(), &h); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		if err := e.loadAPIKeys(r); err != nil {
+			return err
+		}
+		_, err := e.readPolicies(r)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open ledger: %w", err)
+	}
+	e.swept.Go(e.sweepLoop)
+	return e, nil
+}
+
+func orDefault(d, def time.Duration) time.Duration {
+	if d == 0 {
+		return def
+	}
+	return d
+}
+
+// Close refuses further actions and stops sweeping. The store stays open; it is
+// its opener's to close.
+func (e *Engine) Close() {
+	e.commit.stop(fmt.Errorf("ledger is closed: %w", spend.Unavailable))
+	close(e.closing)
+	e.swept.Wait()
+}
+
+// view reads one snapshot.
+func (e *Engine) view(ctx context.Context, fn func(store.Reader) error) error {
+	if err := e.store.View(ctx, fn); err != nil {
+		return fmt.Errorf("read ledger: %w", err)
+	}
+	return nil
+}
+
+// Request returns one request, its state as of now.
+func (e *Engine) Request(ctx context.Context, id spend.ID) (spend.Request, error) {
+	var r spend.Request
+	err := e.view(ctx, func(rd store.Reader) (err error) { r, err = e.load(rd, id); return err })
+	if err != nil {
+		return spend.Request{}, err
+	}
+	return e.shown(r), nil
+}
+
+// shown is r as of now.
+func (e *Engine) shown(r spend.Request) spend.Request {
+	if s := r.StateAt(e.clock()); s != r.State {
+		r.State, r.Why = s, spend.ApprovalExpired
+	}
+	return r
+}
+
+// load reads a request, or fails with NotFound.
+func (e *Engine) load(r store.Reader, id spend.ID) (spend.Request, error) {
+	var q spend.Request
+	err := getJSON(r, e.keys.request(id), &q)
+	if errors.Is(err, store.ErrNotFound) {
+		return q, fmt.Errorf("request %.64q: %w", id, spend.NotFound)
+	}
+	return q, err
+}
+
+// save writes a request and wakes whoever waits for it, once it is durable.
+func (e *Engine) save(t *txn, r *spend.Request) error {
+	if err := putJSON(t, e.keys.request(r.ID), r); err != nil {
+		return err
+	}
+	saved := *r
+	t.then(func() { e.wake(saved) })
+	return nil
+}
+
+// Wait returns once the request is no longer held, or ctx ends. The ruling then
+// says what its caller does: Begin once approved, Refuse once denied or expired,
+// and Await, without an error, when ctx has ended first.
+func (e *Engine) Wait(ctx context.Context, id spend.ID) (spend.Ruling, error) {
+	wake := make(chan struct{}, 1)
+	first, err := e.Request(context.WithoutCancel(ctx), id)
+	if err != nil {
+		return spend.Ruling{}, err
+	}
+	e.attend(id, wake, first.AttachedKey)
+	defer e.unattend(id, wake)
+	for {
+		r, err := e.Request(context.WithoutCancel(ctx), id)
+		if err != nil {
+			return spend.Ruling{}, err
+		}
+		if r.State != spend.Held {
+			return spend.Ruling{Next: after(r.State), Request: r}, nil
+		}
+		lapse := time.NewTimer(r.Deadline.Sub(e.clock()))
+		select {
+		case <-wake:
+		case <-lapse.C:
+		case <-ctx.Done():
+			lapse.Stop()
+			return spend.Ruling{Next: spend.Await, Request: r}, nil
+		case <-e.closing:
+			lapse.Stop()
+			return spend.Ruling{Next: spend.Await, Request: r}, nil
+		}
+		lapse.Stop()
+	}
+}
+
+// after is what a caller that comes upon a request in state s does with it.
+func after(s spend.State) spend.Next {
+	switch s {
+	case spend.Held:
+		return spend.Await
+	case spend.Authorized:
+		return spend.Begin
+	case spend.Executing:
+		return spend.Follow
+	case spend.Settled:
+		return spend.Replay
+	case spend.Denied, spend.Failed, spend.Expired, spend.Canceled:
+		return spend.Refuse
+	}
+	return spend.Refuse
+}
+
+func (e *Engine) attend(id spend.ID, wake chan struct{}, key string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.waiters[id] == nil {
+		e.waiters[id] = make(map[chan struct{}]string)
+	}
+	e.waiters[id][wake] = key
+}
+
+func (e *Engine) unattend(id spend.ID, wake chan struct{}) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.waiters[id], wake)
+	if len(e.waiters[id]) == 0 {
+		delete(e.waiters, id)
+	}
+}
+
+// attended reports whether a live call other than one of key waits for id.
+func (e *Engine) attended(id spend.ID, key string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, k := range e.waiters[id] {
+		if k != key || key == "" {
+			return true
+		}
+	}
+	return false
+}
+
+func (e *Engine) wake(r spend.Request) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for w := range e.waiters[r.ID] {
+		select {
+		case w <- struct{}{}:
+		default: // it has been woken and has not looked yet
+		}
+	}
+	for w := range e.watch {
+		select {
+		case w <- r:
+		default: // a watcher that does not keep up misses some; it lists to catch up
+		}
+	}
+}
+
+// Watch sends every request that changes, as it then is, until stop is called.
+// A receiver that falls more than 64 behind misses some.
+func (e *Engine) Watch() (changes <-chan spend.Request, stop func()) {
+	w := make(chan spend.Request, 64)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.watch[w] = struct{}{}
+	return w, func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		delete(e.watch, w)
+	}
+}

@@ -1,0 +1,92 @@
+package engine
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/outgo/outgo/engine/spend"
+)
+
+// keys names every key of one workspace in the store. Nothing else builds a
+// key, but for package budget, which appends to the same prefix.
+//
+//	control                    freezes and the policies' revision (control)
+//	head                       last sequence number and batch time (head)
+//	request/<id>               a request
+//	sequence/<seq>             its id, in order of creation
+//	open/<seq>                 its id, until its state is final
+//	exposed/<seq>              its id, when it has given an allowance
+//	dedup/<digest>             the request of an idempotency key (dedup)
+//	print/<agent>/<fingerprint> the latest request of a fingerprint
+//	object/<rail>/<account>/<object> the latest request on a provider's object
+//	holds/<agent>              how many requests of the agent are held
+//	due/<unix ms>/<what>/<id>  what falls due when
+//	reply/<id>                 a kept reply, sealed
+//	policy/<id>                a policy
+//	key/<id>                   an API key
+//	bud/…                      counters, see package budget
+type keys struct{ prefix string }
+
+func newKeys(workspace string) keys { return keys{"v1/" + escape(workspace) + "/"} }
+
+func (k keys) control() string            { return k.prefix + "control" }
+func (k keys) head() string               { return k.prefix + "head" }
+func (k keys) request(id spend.ID) string { return k.prefix + "request/" + escape(string(id)) }
+func (k keys) sequences() string          { return k.prefix + "sequence/" }
+func (k keys) sequence(n uint64) string   { return k.sequences() + ordered(n) }
+func (k keys) opens() string              { return k.prefix + "open/" }
+func (k keys) open(n uint64) string       { return k.opens() + ordered(n) }
+func (k keys) exposures() string          { return k.prefix + "exposed/" }
+func (k keys) exposure(n uint64) string   { return k.exposures() + ordered(n) }
+func (k keys) dedup(digest string) string { return k.prefix + "dedup/" + digest }
+func (k keys) holds(agent string) string  { return k.prefix + "holds/" + escape(agent) }
+func (k keys) reply(id spend.ID) string   { return k.prefix + "reply/" + string(id) }
+func (k keys) policies() string           { return k.prefix + "policy/" }
+func (k keys) policy(id spend.ID) string  { return k.policies() + string(id) }
+func (k keys) apiKeys() string            { return k.prefix + "key/" }
+func (k keys) apiKey(id spend.ID) string  { return k.apiKeys() + string(id) }
+func (k keys) dues() string               { return k.prefix + "due/" }
+func (k keys) print(in *spend.Intent) string {
+	return k.prefix + "print/" + escape(in.Agent) + "/" + in.Fingerprint
+}
+
+func (k keys) object(in *spend.Intent) string {
+	return k.prefix + "object/" + in.Rail + "/" + escape(in.ActingAccount) + "/" + escape(in.Object)
+}
+
+// The kinds of thing that fall due.
+const (
+	dueRequest = "request" // a hold or an authorization lapses
+	dueReply   = "reply"   // a kept reply is dropped
+)
+
+// due rounds at up to the next millisecond, so that nothing falls due early.
+func (k keys) due(at time.Time, what string, id spend.ID) string {
+	return k.dues() + ordered(uint64(max(0, at.Add(time.Millisecond-1).UnixMilli()))) + "/" + what + "/" + string(id)
+}
+
+// readDue takes a due key apart.
+func (k keys) readDue(key string) (at time.Time, what string, id spend.ID, err error) {
+	parts := strings.Split(strings.TrimPrefix(key, k.dues()), "/")
+	if len(parts) != 3 {
+		return time.Time{}, "", "", fmt.Errorf("read due key %q: want time, kind and id", key)
+	}
+	ms, err := strconv.ParseInt(parts[0], 10, 64)
+	if err != nil {
+		return time.Time{}, "", "", fmt.Errorf("read due key %q: %w", key, err)
+	}
+	return time.UnixMilli(ms), parts[1], spend.ID(parts[2]), nil
+}
+
+// ordered writes n so that byte order is number order.
+func ordered(n uint64) string { return fmt.Sprintf("%020d", n) }
+
+// escape keeps a name from reaching into another part of a key.
+func escape(s string) string {
+	if !strings.ContainsAny(s, "/%") {
+		return s
+	}
+	return strings.NewReplacer("%", "%25", "/", "%2F").Replace(s)
+}

@@ -1,0 +1,162 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/outgo/outgo/engine/spend"
+	"github.com/outgo/outgo/engine/store"
+)
+
+// Filter picks requests. Empty fields pick everything.
+type Filter struct {
+	Agent    string
+	Merchant string // normal form; equal or a subdomain
+	Decision spend.Decision
+	State    spend.State
+	From, To time.Time // of creation; To is exclusive
+	Text     string    // in ids, operation, payee, merchant, reason, receipts; any case
+	Held     bool      // only what waits for a person
+	Cursor   string    // opaque, from the page before
+	Limit    int       // 0 = 50, at most 200
+}
+
+// Page is one page of requests, newest first, and the cursor of the next page,
+// "" at the end.
+type Page struct {
+	Requests []spend.Request
+	Next     string
+}
+
+// Requests lists requests, newest first.
+func (e *Engine) Requests(ctx context.Context, f Filter) (Page, error) {
+	if f.Limit <= 0 {
+		f.Limit = 50
+	}
+	f.Limit = min(f.Limit, 200)
+	index := e.keys.sequences()
+	if f.Held { // every held request is an open one
+		index = e.keys.opens()
+	}
+	after := ""
+	if f.Cursor != "" {
+		if len(f.Cursor) != 20 || strings.Trim(f.Cursor, "0123456789") != "" {
+			return Page{}, fmt.Errorf("list requests: cursor %.40q: %w: take it from the page before", f.Cursor, spend.Invalid)
+		}
+		after = index + f.Cursor
+	}
+	var page Page
+	err := e.view(ctx, func(r store.Reader) error {
+		for {
+			entries, err := r.Scan(index, after, true, 256)
+			if err != nil {
+				return err
+			}
+			for _, en := range entries {
+				after = en.Key
+				q, err := e.load(r, spend.ID(en.Value))
+				if err != nil {
+					return err
+				}
+				q = e.shown(q)
+				if !f.From.IsZero() && q.Created.Before(f.From) {
+					return nil // older ones only from here on
+				}
+				if !f.picks(&q) {
+					continue
+				}
+				if len(page.Requests) == f.Limit {
+					// This one opens the next page: its cursor is just newer.
+					last := page.Requests[f.Limit-1]
+					page.Next = ordered(last.Seq)
+					return nil
+				}
+				page.Requests = append(page.Requests, q)
+			}
+			if len(entries) < 256 {
+				return nil
+			}
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+		}
+	})
+	return page, err
+}
+
+func (f *Filter) picks(q *spend.Request) bool {
+	switch {
+	case f.Agent != "" && q.Intent.Agent != f.Agent,
+		f.Decision != "" && q.Verdict.Decision != f.Decision,
+		f.State != "" && q.State != f.State,
+		f.Held && q.State != spend.Held,
+		!f.To.IsZero() && !q.Created.Before(f.To):
+		return false
+	}
+	if f.Merchant != "" && !f.atMerchant(q) {
+		return false
+	}
+	return f.Text == "" || strings.Contains(strings.ToLower(haystack(q)), strings.ToLower(f.Text))
+}
+
+func (f *Filter) atMerchant(q *spend.Request) bool {
+	want := spend.NormalMerchant(f.Merchant)
+	for _, l := range q.Intent.Legs {
+		if m := spend.NormalMerchant(l.Merchant); m == want || strings.HasSuffix(m, "."+want) {
+			return true
+		}
+	}
+	return false
+}
+
+// haystack is the text that a search looks through.
+func haystack(q *spend.Request) string {
+	parts := []string{string(q.ID), q.Intent.Agent, q.Intent.Operation, q.Intent.Object, q.Intent.Claims.Reason, q.Intent.Claims.Task}
+	for _, l := range q.Intent.Legs {
+		parts = append(parts, l.Payee, l.Merchant, l.Category, l.Amount.String())
+	}
+	for _, rc := range q.Receipts {
+		parts = append(parts, rc.TransactionID, rc.RequestID)
+	}
+	return strings.Join(parts, "\n")
+}
+
+// Preview is the verdict that in would get now. It changes nothing.
+func (e *Engine) Preview(ctx context.Context, in spend.Intent) (v spend.Verdict, err error) {
+	err = e.view(ctx, func(r store.Reader) error {
+		set, err := e.readPolicies(r)
+		if err != nil {
+			return err
+		}
+		v, err = e.judge(r, set, &in, spend.Wire, false)
+		return err
+	})
+	return v, err
+}
+
+// Stats is a snapshot for metrics.
+type Stats struct {
+	Batches, Actions, Failures, Bytes uint64
+	CommitSeconds                     float64
+	Waiting                           int  // live calls that wait for a person
+	Stopped                           bool // the ledger refuses everything
+}
+
+// Stats returns counters since the start.
+func (e *Engine) Stats() Stats {
+	c := e.commit
+	c.mu.Lock()
+	s := Stats{
+		Batches: c.stats.batches, Actions: c.stats.actions, Failures: c.stats.failures,
+		Bytes: c.stats.bytes, CommitSeconds: c.stats.seconds, Stopped: c.stopped != nil,
+	}
+	c.mu.Unlock()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, w := range e.waiters {
+		s.Waiting += len(w)
+	}
+	return s
+}

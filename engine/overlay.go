@@ -1,0 +1,105 @@
+package engine
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/outgo/outgo/engine/store"
+)
+
+// An overlay is a store.Tx over another Reader: it keeps its writes to itself
+// until somebody merges them. One action writes to one overlay, a batch of
+// actions to the overlay below it, and what is left at the end goes to the
+// store, each key once.
+type overlay struct {
+	base   store.Reader
+	writes map[string][]byte // nil = deleted
+	bytes  int
+}
+
+var _ store.Tx = (*overlay)(nil)
+
+func newOverlay(base store.Reader) *overlay {
+	return &overlay{base: base, writes: make(map[string][]byte, 16)}
+}
+
+func (o *overlay) Get(key string) ([]byte, error) {
+	if v, ok := o.writes[key]; ok {
+		if v == nil {
+			return nil, store.ErrNotFound
+		}
+		return v, nil
+	}
+	return o.base.Get(key)
+}
+
+func (o *overlay) Put(key string, value []byte) error {
+	if value == nil {
+		value = []byte{}
+	}
+	o.bytes += len(key) + len(value)
+	o.writes[key] = value
+	return nil
+}
+
+func (o *overlay) Delete(key string) error {
+	o.bytes += len(key)
+	o.writes[key] = nil
+	return nil
+}
+
+// merge takes over what above wrote.
+func (o *overlay) merge(above *overlay) {
+	for k, v := range above.writes {
+		o.writes[k] = v
+	}
+	o.bytes += above.bytes
+}
+
+func (o *overlay) Scan(prefix, after string, reverse bool, limit int) ([]store.Entry, error) {
+	var mine []string
+	deleted := 0
+	for k, v := range o.writes {
+		if !strings.HasPrefix(k, prefix) || (after != "" && (!reverse && k <= after || reverse && k >= after)) {
+			continue
+		}
+		if mine = append(mine, k); v == nil {
+			deleted++
+		}
+	}
+	if len(mine) == 0 {
+		return o.base.Scan(prefix, after, reverse, limit)
+	}
+	// Every entry below that a write hides costs one entry of the page, so the
+	// page asked for is that much longer.
+	below, err := o.base.Scan(prefix, after, reverse, limit+len(mine))
+	if err != nil {
+		return nil, err
+	}
+	out := make([]store.Entry, 0, len(below)+len(mine)-deleted)
+	for _, e := range below {
+		if _, hidden := o.writes[e.Key]; !hidden {
+			out = append(out, e)
+		}
+	}
+	for _, k := range mine {
+		if v := o.writes[k]; v != nil {
+			out = append(out, store.Entry{Key: k, Value: v})
+		}
+	}
+	slices.SortFunc(out, func(a, b store.Entry) int {
+		if reverse {
+			return strings.Compare(b.Key, a.Key)
+		}
+		return strings.Compare(a.Key, b.Key)
+	})
+	// Beyond the last entry read below, entries of the store are missing, so
+	// nothing of ours beyond it may be listed either.
+	if len(below) == limit+len(mine) {
+		last := below[len(below)-1].Key
+		out = slices.DeleteFunc(out, func(e store.Entry) bool {
+			return !reverse && e.Key > last || reverse && e.Key < last
+		})
+	}
+	return out[:min(limit, len(out))], nil
+}

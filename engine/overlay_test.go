@@ -1,0 +1,82 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/outgo/outgo/engine/store"
+	"github.com/outgo/outgo/engine/store/badgerstore"
+)
+
+// Two overlays over a store read as one plain map would.
+func TestOverlaysReadAsOneMap(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		st, err := badgerstore.Open(badgerstore.Options{})
+		if err != nil {
+			rt.Fatal(err)
+		}
+		defer st.Close()
+		key := rapid.SampledFrom([]string{"a", "a/", "a/1", "a/2", "a/3", "a/4", "a/5", "a/6", "b", "b/1"})
+		model := map[string]string{}
+		change := func(tx store.Tx) {
+			for range rapid.IntRange(0, 8).Draw(rt, "writes") {
+				k := key.Draw(rt, "key")
+				if rapid.Bool().Draw(rt, "delete") {
+					delete(model, k)
+					_ = tx.Delete(k)
+					continue
+				}
+				v := fmt.Sprint(rapid.IntRange(0, 99).Draw(rt, "value"))
+				model[k] = v
+				_ = tx.Put(k, []byte(v))
+			}
+		}
+		if err := st.Update(context.Background(), func(tx store.Tx) error { clear(model); change(tx); return nil }); err != nil {
+			rt.Fatal(err)
+		}
+		_ = st.View(context.Background(), func(r store.Reader) error {
+			low := newOverlay(r)
+			change(low)
+			top := newOverlay(low)
+			change(top)
+			prefix, reverse := rapid.SampledFrom([]string{"a/", "a", "b", ""}).Draw(rt, "prefix"), rapid.Bool().Draw(rt, "reverse")
+			after := ""
+			if rapid.Bool().Draw(rt, "from the middle") {
+				after = prefix + rapid.SampledFrom([]string{"2", "4", "/3"}).Draw(rt, "after")
+			}
+			limit := rapid.IntRange(1, 6).Draw(rt, "limit")
+			got, err := top.Scan(prefix, after, reverse, limit)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			want := naiveScan(model, prefix, after, reverse, limit)
+			if !slices.EqualFunc(got, want, func(e store.Entry, k string) bool { return e.Key == k && string(e.Value) == model[k] }) {
+				rt.Fatalf("scan %q after %q reverse %v limit %d: got %v, want %v", prefix, after, reverse, limit, got, want)
+			}
+			for _, k := range []string{"a", "a/1", "b/1", "nope"} {
+				v, err := top.Get(k)
+				if m, ok := model[k]; ok != (err == nil) || string(v) != m {
+					rt.Fatalf("get %s: %q, %v; want %q", k, v, err, m)
+				}
+			}
+			return nil
+		})
+	})
+}
+
+func naiveScan(m map[string]string, prefix, after string, reverse bool, limit int) []string {
+	keys := slices.Sorted(maps.Keys(m))
+	if reverse {
+		slices.Reverse(keys)
+	}
+	keys = slices.DeleteFunc(keys, func(k string) bool {
+		return !strings.HasPrefix(k, prefix) || after != "" && (!reverse && k <= after || reverse && k >= after)
+	})
+	return keys[:min(limit, len(keys))]
+}

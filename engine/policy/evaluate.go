@@ -1,0 +1,199 @@
+package policy
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/outgo/outgo/engine/spend"
+)
+
+// Usage is what the counters of one policy hold now, before the payment that is
+// judged. Amounts are reserved and posted together, in the policy's unit; the
+// zero Amount means nothing yet.
+type Usage struct {
+	Day, Month, Exposure spend.Amount
+	Minute, Hour         int       // payments counted in the sliding windows
+	DayEnds, MonthEnds   time.Time // when the windows of Day and Month end
+	// MinuteFree and HourFree are when a full sliding window frees a slot.
+	MinuteFree, HourFree time.Time
+}
+
+// Input is all that a verdict depends on.
+type Input struct {
+	Intent   *spend.Intent
+	Policies []*Policy // all there are; those that do not match are left out
+	// Usage is asked once for each policy that matches; nil stands for
+	// counters that hold nothing.
+	Usage  func(spend.ID) Usage
+	Now    time.Time
+	Frozen bool // an operator has stopped spending
+	// Unmatched is the decision when no policy covers a leg: RequireApproval,
+	// or else Deny.
+	Unmatched spend.Decision
+	// Counted says that velocity was counted for this payment already and is
+	// not to be judged again.
+	Counted bool
+	// FeeCap bounds, inclusively, the sum of the fee legs that no policy
+	// covers; with the zero Amount they need a policy as any other leg does.
+	FeeCap spend.Amount
+}
+
+// evaluation is a verdict in the making.
+type evaluation struct {
+	in *Input
+	v  spend.Verdict
+}
+
+// Evaluate judges in.Intent and returns every rule that applied, with the
+// decision drawn from them, and what the limited budgets of the matching
+// policies held. Reads and writes that move no money are allowed without rules.
+// The order of in.Policies makes no difference.
+func Evaluate(in Input) spend.Verdict {
+	e := evaluation{in: &in, v: spend.Verdict{At: in.Now}}
+	if c := in.Intent.Class; c == spend.Read || c == spend.Other {
+		e.v.Conclude()
+		return e.v
+	}
+	if in.Frozen {
+		e.add(spend.Rule{Code: spend.Frozen, Decision: spend.Deny})
+	}
+	matched := matching(in.Policies, in.Intent)
+	e.coverage(matched)
+	if in.Intent.Class == spend.Unrecognised {
+		e.add(spend.Rule{Code: spend.RequiresApproval, Decision: spend.RequireApproval, Asked: "unrecognised", Value: in.Intent.Operation})
+	}
+	if len(matched) > 0 {
+		e.v.Policies = make([]spend.PolicyRef, 0, len(matched))
+	}
+	for _, p := range matched {
+		var u Usage
+		if in.Usage != nil {
+			u = in.Usage(p.ID)
+		}
+		e.v.Policies = append(e.v.Policies, spend.PolicyRef{ID: p.ID, Name: p.Name, Version: p.Version})
+		e.lists(p)
+		e.capability(p)
+		e.velocity(p, &u)
+		if err := e.money(p, &u); err != nil {
+			e.addUncountable(p)
+		}
+		e.balances(p, &u)
+	}
+	e.v.Conclude()
+	return e.v
+}
+
+// matching returns the policies that apply, in an order that depends on them
+// alone, so that two verdicts over the same policies are the same bytes.
+func matching(policies []*Policy, in *spend.Intent) []*Policy {
+	var matched []*Policy
+	for _, p := range policies {
+		if p.Matches(in) {
+			matched = append(matched, p)
+		}
+	}
+	slices.SortFunc(matched, func(a, b *Policy) int {
+		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Name, b.Name))
+	})
+	return matched
+}
+
+// add notes a rule, once: two legs at fault in the same way are one finding.
+func (e *evaluation) add(r spend.Rule) {
+	if !slices.Contains(e.v.Rules, r) {
+		e.v.Rules = append(e.v.Rules, r)
+	}
+}
+
+// addFor notes a rule of p.
+func (e *evaluation) addFor(p *Policy, r spend.Rule) {
+	r.Policy, r.PolicyID = p.Name, p.ID
+	e.add(r)
+}
+
+// coverage sees to it that each leg is covered by some policy. A spend that
+// does not say what it moves is covered by none; capabilities and unrecognised
+// calls may have no legs but need a policy that matches.
+func (e *evaluation) coverage(matched []*Policy) {
+	in := e.in.Intent
+	if len(in.Legs) == 0 {
+		if len(matched) == 0 || in.Class != spend.Capability && in.Class != spend.Unrecognised {
+			e.addUnmatched("")
+		}
+		return
+	}
+	fees, sound := spend.NewAmount(e.in.FeeCap.Unit(), 0), true
+	for i := range in.Legs {
+		l := &in.Legs[i]
+		if slices.ContainsFunc(matched, func(p *Policy) bool { return p.covers(*l) }) {
+			continue
+		}
+		if l.Kind != spend.Fee || l.Amount.IsZero() || e.in.FeeCap.IsZero() || len(matched) == 0 {
+			e.addUnmatched(l.Amount.Unit())
+			continue
+		}
+		if l.Amount.Sign() == 0 {
+			continue // Nought fits a cap of any unit.
+		}
+		fee := l.Amount
+		if fee.Unit() != e.in.FeeCap.Unit() {
+			fee = l.Value
+		}
+		sum, err := fees.Add(fee)
+		if err != nil || l.Amount.Sign() < 0 {
+			sound = false
+			e.add(spend.Rule{Code: spend.FeeTooHigh, Decision: spend.Deny, Limit: e.in.FeeCap, Amount: l.Amount})
+			continue
+		}
+		fees = sum
+	}
+	if sound && fees.Sign() > 0 && !fees.Fits(e.in.FeeCap) {
+		e.add(spend.Rule{Code: spend.FeeTooHigh, Decision: spend.Deny, Limit: e.in.FeeCap, Amount: fees})
+	}
+}
+
+func (e *evaluation) addUnmatched(unit string) {
+	r := spend.Rule{Code: spend.NoActivePolicy, Decision: spend.Deny, Value: unit}
+	if e.in.Unmatched == spend.RequireApproval {
+		r.Decision, r.Asked = spend.RequireApproval, "unmatched"
+	}
+	e.add(r)
+}
+
+// capability judges what gives away future spending power: by the class, and by
+// an allowance among the legs of a call whose class is graver.
+func (e *evaluation) capability(p *Policy) {
+	in := e.in.Intent
+	if in.Class != spend.Capability &&
+		!slices.ContainsFunc(in.Legs, func(l spend.Leg) bool { return l.Kind == spend.Allowance }) {
+		return
+	}
+	switch p.Capabilities {
+	case "allow":
+	case "", "hold":
+		e.addFor(p, spend.Rule{Code: spend.RequiresApproval, Decision: spend.RequireApproval, Asked: "capability", Value: in.Operation})
+	default:
+		e.addFor(p, spend.Rule{Code: spend.CapabilityNotAllowed, Decision: spend.Deny, Value: in.Operation})
+	}
+}
+
+// velocity judges the rate of the payments that p covers some leg of, and of
+// calls without legs. Waiting does not help where none is allowed at all.
+func (e *evaluation) velocity(p *Policy, u *Usage) {
+	legs := e.in.Intent.Legs
+	if e.in.Counted || len(legs) > 0 && !slices.ContainsFunc(legs, p.covers) {
+		return
+	}
+	judge := func(code spend.Code, bound *int, used int, free time.Time) {
+		if bound == nil || used < *bound {
+			return
+		}
+		if *bound <= 0 {
+			free = time.Time{}
+		}
+		e.addFor(p, spend.Rule{Code: code, Decision: spend.Deny, Count: *bound, RetryAt: free})
+	}
+	judge(spend.VelocityLimitMinute, p.PerMinute, u.Minute, u.MinuteFree)
+	judge(spend.VelocityLimitHour, p.PerHour, u.Hour, u.HourFree)
+}

@@ -1,0 +1,132 @@
+package policy
+
+import (
+	"time"
+
+	"github.com/outgo/outgo/engine/spend"
+)
+
+// largest is the greatest number that amounts count to, 2^256-1.
+const largest = "115792089237316195423570985008687907853269984665640564039457584007913129639935"
+
+// money judges the amounts that p covers. Allowances count at full size beside
+// charges, since whoever holds one may take it today, and against the exposure
+// limit as well. An error means that something cannot be added up or compared.
+func (e *evaluation) money(p *Policy, u *Usage) error {
+	total, charged, err := p.Charge(e.in.Intent)
+	if err != nil {
+		return err
+	}
+	allowed, exposed, err := p.Exposure(e.in.Intent)
+	if err != nil {
+		return err
+	}
+	switch {
+	case !charged && !exposed:
+		return nil
+	case !charged:
+		total = allowed
+	case exposed:
+		if total, err = total.Add(allowed); err != nil {
+			return err
+		}
+	}
+
+	if over, err := exceeds(total, p.MaxSingle); err != nil {
+		return err
+	} else if over {
+		e.addFor(p, spend.Rule{Code: spend.ExceedsSingleLimit, Decision: spend.Deny, Limit: p.MaxSingle, Amount: total})
+	}
+	if over, err := exceeds(total, p.RequireApprovalOver); err != nil {
+		return err
+	} else if over {
+		e.addFor(p, spend.Rule{Code: spend.RequiresApproval, Decision: spend.RequireApproval, Asked: "amount", Limit: p.RequireApprovalOver, Amount: total})
+	}
+	if err := e.budget(p, spend.ExceedsDailyLimit, p.Daily, u.Day, total, u.DayEnds); err != nil {
+		return err
+	}
+	if err := e.budget(p, spend.ExceedsMonthlyLimit, p.Monthly, u.Month, total, u.MonthEnds); err != nil {
+		return err
+	}
+	if exposed {
+		return e.budget(p, spend.ExposureLimit, p.MaxExposure, u.Exposure, allowed, time.Time{})
+	}
+	return nil
+}
+
+// budget judges amount on top of what a counter holds. The sum is made even
+// where there is no limit, because the counter must be able to hold it.
+func (e *evaluation) budget(p *Policy, code spend.Code, limit, used, amount spend.Amount, ends time.Time) error {
+	used = orNought(used, p.Unit)
+	sum, err := used.Add(amount)
+	if err != nil {
+		return err
+	}
+	over, err := exceeds(sum, limit)
+	if err != nil || !over {
+		return err
+	}
+	if !amount.Fits(limit) {
+		ends = time.Time{} // It would not fit an empty window either.
+	}
+	e.addFor(p, spend.Rule{
+		Code: code, Decision: spend.Deny,
+		Limit: limit, Amount: amount, Remaining: left(limit, used), RetryAt: ends,
+	})
+	return nil
+}
+
+// addUncountable denies for p what cannot be added up: it is more than any
+// limit.
+func (e *evaluation) addUncountable(p *Policy) {
+	limit := p.MaxSingle
+	if limit.IsZero() {
+		limit, _ = spend.ParseAmount(p.Unit, largest)
+	}
+	e.addFor(p, spend.Rule{Code: spend.ExceedsSingleLimit, Decision: spend.Deny, Limit: limit, Amount: spend.Unlimited(p.Unit)})
+}
+
+// balances notes what each limited budget of p held.
+func (e *evaluation) balances(p *Policy, u *Usage) {
+	note := func(period string, limit, used spend.Amount, resets time.Time) {
+		if limit.IsZero() {
+			return
+		}
+		used = orNought(used, p.Unit)
+		e.v.Balances = append(e.v.Balances, spend.Balance{
+			Policy: p.Name, PolicyID: p.ID, Period: period,
+			Limit: limit, Used: used, Remaining: left(limit, used), Resets: resets,
+		})
+	}
+	note("day", p.Daily, u.Day, u.DayEnds)
+	note("month", p.Monthly, u.Month, u.MonthEnds)
+	note("exposure", p.MaxExposure, u.Exposure, time.Time{})
+}
+
+// exceeds reports whether a is more than limit, which Unlimited always is,
+// unless there is no limit. It fails where their units differ.
+func exceeds(a, limit spend.Amount) (bool, error) {
+	if limit.IsZero() {
+		return false, nil
+	}
+	c, err := a.Cmp(limit)
+	return c > 0 || a.IsUnlimited(), err
+}
+
+// left returns what used leaves of limit; negative where more was settled than
+// was judged, nought where used is past counting.
+func left(limit, used spend.Amount) spend.Amount {
+	rest, err := limit.Sub(used)
+	if err != nil {
+		return spend.NewAmount(limit.Unit(), 0)
+	}
+	return rest
+}
+
+// orNought gives the zero Amount a number.
+func orNought(a spend.Amount, unit string) spend.Amount {
+	if a.IsZero() {
+		return spend.NewAmount(unit, 0)
+	}
+	return a
+}

@@ -1,0 +1,229 @@
+// Package badgerstore keeps a store.Store in an embedded Badger database, in
+// one directory that one process at a time may open, or in memory.
+//
+// Update runs fn on a Badger transaction, then asks for room on the disk, then
+// commits with a sync. A conflict runs fn again; what Badger refused before it
+// wrote anything is a definite error; every other failure of the commit wraps
+// store.ErrUnknown, after which the Store refuses everything but Close: what it
+// holds in memory may differ from what the disk holds, and a later write could
+// be acknowledged and yet be lost behind the damaged one. Open the directory
+// again to read back what became of it.
+//
+// Badger tracks the keys a transaction reads, not the ranges it scans, which is
+// why store.Store promises nothing about Scan. In memory it is the fake that
+// the engine's tests run on, also inside a synctest bubble.
+package badgerstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/outgo/outgo/engine/store"
+)
+
+// ErrLocked is wrapped by Open when another process, or another Store of this
+// one, has the directory open.
+var ErrLocked = errors.New("the store is in use by another process")
+
+// maxTries bounds how often Update runs fn. Callers that write from one place,
+// as the engine does, never come near it.
+const maxTries = 64
+
+// errContended is the definite error of an Update that met a conflict each time.
+var errContended = fmt.Errorf("update store: gave up after %d conflicts; nothing was written", maxTries)
+
+// errClosed is what a closed Store answers.
+var errClosed = fmt.Errorf("badgerstore: %w", fs.ErrClosed)
+
+// Options says where a Store keeps its data.
+type Options struct {
+	// Dir is the database's own directory; nothing else may live in it. It is
+	// created with mode 0700, or given that mode. "" keeps everything in memory.
+	Dir string
+}
+
+// Store is a store.Store in a Badger database. Open makes one.
+type Store struct {
+	db   *badger.DB
+	disk disk
+
+	// commit is (*badger.Txn).Commit; a test puts a failing disk in its place.
+	commit func(*badger.Txn) error
+
+	mu     sync.Mutex     // guards closed, broken and the first Add of inUse
+	closed bool           // set by the first Close
+	broken error          // set once a commit's outcome is unknown
+	inUse  sync.WaitGroup // transactions that Close must wait for
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open opens the database in o.Dir and creates it where there is none. It fails
+// with ErrLocked when somebody else has it open, with syscall.ENOSPC when the
+// disk is too full to open it safely, and when a table of the database is
+// damaged.
+func Open(o Options) (*Store, error) {
+	d := disk{dir: o.Dir, free: freeBytes}
+	if err := d.prepare(); err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	db, err := badger.Open(profile(o.Dir))
+	if err != nil {
+		return nil, openError(o.Dir, err)
+	}
+	if err := verify(db); err != nil {
+		return nil, fmt.Errorf("open store in %s: %w; restore it from a backup", o.Dir, errors.Join(err, db.Close()))
+	}
+	return &Store{db: db, disk: d, commit: (*badger.Txn).Commit}, nil
+}
+
+// openError names the one failure of Badger's Open that a caller can act on.
+// Badger flattens the cause into text, so there is nothing but text to go by.
+func openError(dir string, err error) error {
+	if !strings.Contains(err.Error(), "Cannot acquire directory lock") {
+		return fmt.Errorf("open store in %s: %w", dir, err)
+	}
+	if pid, rerr := os.ReadFile(filepath.Join(dir, "LOCK")); rerr == nil { //nolint:gosec // the operator's own path
+		return fmt.Errorf("open store in %s: %w (process %s)", dir, ErrLocked, strings.TrimSpace(string(pid)))
+	}
+	return fmt.Errorf("open store in %s: %w", dir, ErrLocked)
+}
+
+// Close waits for the transactions under way and closes the database. It must
+// not be called from within one. Whoever comes later, Close included, gets an
+// error that wraps fs.ErrClosed.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return errClosed
+	}
+	s.closed = true
+	s.mu.Unlock()
+	s.inUse.Wait()
+	if err := s.db.Close(); err != nil {
+		return fmt.Errorf("close store: %w", err)
+	}
+	return nil
+}
+
+// begin admits one transaction, for which the caller owes inUse.Done. Badger
+// itself would hang or panic on a transaction that overlaps its Close.
+func (s *Store) begin() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return errClosed
+	case s.broken != nil:
+		return s.broken
+	}
+	s.inUse.Add(1)
+	return nil
+}
+
+// View runs fn on a snapshot.
+func (s *Store) View(ctx context.Context, fn func(store.Reader) error) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("view store: %w", err)
+	}
+	if err := s.begin(); err != nil {
+		return err
+	}
+	defer s.inUse.Done()
+	t := s.db.NewTransaction(false)
+	defer t.Discard()
+	r := &reader{txn: t}
+	defer r.end()
+	return fn(r)
+}
+
+// Update is the contract's Update. A fn that writes nothing commits nothing and
+// needs no disk.
+func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
+	for try := range maxTries {
+		if err := pause(ctx, try); err != nil {
+			return fmt.Errorf("update store: %w", err)
+		}
+		if again, err := s.attempt(ctx, fn); !again {
+			return err
+		}
+	}
+	return errContended
+}
+
+// pause waits before the given try, not at all before the first, then for
+// longer and longer, at random so that rivals do not meet again.
+func pause(ctx context.Context, try int) error {
+	if try == 0 {
+		return ctx.Err()
+	}
+	wait := time.NewTimer(rand.N(time.Duration(min(try, 16)) * time.Millisecond)) //nolint:gosec // spreads retries, keeps no secret
+	defer wait.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-wait.C:
+		return nil
+	}
+}
+
+// attempt runs fn once and commits what it wrote. It reports true when a key
+// that fn read has changed in the meantime, and nothing was written.
+func (s *Store) attempt(ctx context.Context, fn func(store.Tx) error) (again bool, err error) {
+	if err := s.begin(); err != nil {
+		return false, err
+	}
+	defer s.inUse.Done()
+	t := s.db.NewTransaction(true)
+	defer t.Discard()
+	x := &tx{reader: reader{txn: t}}
+	defer x.end()
+	if err := fn(x); err != nil {
+		return false, err
+	}
+	switch {
+	case x.err != nil:
+		return false, x.err
+	case !x.wrote:
+		return false, nil
+	case ctx.Err() != nil:
+		return false, fmt.Errorf("update store: %w", ctx.Err())
+	}
+	if err := s.disk.room(); err != nil {
+		return false, fmt.Errorf("update store: %w", err)
+	}
+	return s.settle(s.commit(t))
+}
+
+// settle turns what Badger's Commit returned into what the contract says. The
+// definite errors are those that Badger gives before the transaction reaches
+// its write queue.
+func (s *Store) settle(err error) (again bool, _ error) {
+	switch {
+	case err == nil:
+		return false, nil
+	case errors.Is(err, badger.ErrConflict):
+		return true, nil
+	case errors.Is(err, badger.ErrTxnTooBig):
+		return false, fmt.Errorf("commit: %w", store.ErrTooLarge)
+	case errors.Is(err, badger.ErrBlockedWrites):
+		return false, errClosed
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken == nil {
+		s.broken = fmt.Errorf("the store must be opened again, since an earlier write may or may not have been kept: %w", err)
+	}
+	return false, fmt.Errorf("commit: %w: %w", store.ErrUnknown, err)
+}

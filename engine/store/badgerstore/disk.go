@@ -1,0 +1,176 @@
+package badgerstore
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"syscall"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+)
+
+// minFree is how many bytes must be free before a commit, and before an open.
+// Badger writes through memory maps of sparse files, so a full disk does not
+// give it an error: it kills the process (SIGBUS), and again at each restart.
+// The margin covers the files that it may fill between two looks: logs of two
+// memory tables, their tables, and a compaction.
+const minFree = 64 << 20
+
+// profile is Badger for a sidecar: about 50 MiB of memory, tens of megabytes
+// of files. One transaction holds 15 % of MemTableSize, 1.2 MiB, in about
+// 13,000 entries.
+func profile(dir string) badger.Options {
+	o := badger.DefaultOptions(dir).
+		WithSyncWrites(true).
+		WithDetectConflicts(true).
+		WithChecksumVerificationMode(options.OnBlockRead). // and all of them once, in verify
+		WithLogger(nil).
+		WithMetricsEnabled(false).
+		WithMemTableSize(8 << 20).
+		WithNumMemtables(2).
+		WithNumLevelZeroTables(2).
+		WithNumLevelZeroTablesStall(4).
+		WithNumCompactors(2).
+		WithCompactL0OnClose(false).
+		WithBlockCacheSize(8 << 20).
+		WithIndexCacheSize(4 << 20).
+		WithValueLogFileSize(16 << 20).
+		// Above maxValue, so that every value goes through the write-ahead log,
+		// where a failed sync is an error, and the value log stays empty.
+		WithValueThreshold(1 << 20)
+	if dir != "" {
+		return o
+	}
+	// In memory there is nothing to gain from compactors and caches, and their
+	// tickers (each 50 ms, each 2 s) make a day of virtual time last half a minute.
+	return o.WithInMemory(true).
+		WithNumCompactors(0).
+		WithNumLevelZeroTablesStall(math.MaxInt32).
+		WithCompression(options.None).
+		WithBlockCacheSize(0).
+		WithIndexCacheSize(0)
+}
+
+// verify reads every block of every table once. Badger can do so by itself while
+// it opens them, but it meets a damaged block with a nil pointer, and does so on
+// a goroutine of its own, where nobody can recover.
+func verify(db *badger.DB) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("a table is damaged (%v)", r)
+		}
+	}()
+	if err := db.VerifyChecksum(); err != nil {
+		return fmt.Errorf("a table is damaged: %w", err)
+	}
+	return nil
+}
+
+// disk is the directory of a Store and the room around it.
+type disk struct {
+	dir  string                           // "" = memory
+	free func(dir string) (uint64, error) // bytes free to this user
+}
+
+// prepare makes the directory private and looks for room in it.
+func (d disk) prepare() error {
+	if d.dir == "" {
+		return nil
+	}
+	if err := makePrivate(d.dir); err != nil {
+		return err
+	}
+	return d.room()
+}
+
+// room fails with syscall.ENOSPC when a write could meet a full disk.
+func (d disk) room() error {
+	if d.dir == "" {
+		return nil
+	}
+	free, err := d.free(d.dir)
+	if err != nil {
+		return fmt.Errorf("find free space of %s: %w", d.dir, err)
+	}
+	if free < minFree {
+		return fmt.Errorf("%w: %d MiB are free at %s and writing needs %d MiB; nothing was written, make room and try again",
+			syscall.ENOSPC, free>>20, d.dir, uint64(minFree)>>20)
+	}
+	return nil
+}
+
+// makePrivate creates dir with mode 0700. One that exists is given that mode,
+// unless it holds somebody else's files: then dir is a mistake, and closing it
+// to others would make it worse.
+func makePrivate(dir string) error {
+	switch err := os.Mkdir(dir, 0o700); {
+	case err == nil:
+		return syncDir(filepath.Dir(dir))
+	case errors.Is(err, os.ErrNotExist):
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("create directory: %w", err)
+		}
+		return syncDir(filepath.Dir(dir))
+	case !errors.Is(err, os.ErrExist):
+		return fmt.Errorf("create directory: %w", err)
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("look at directory: %w", err)
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is not a directory", dir)
+	}
+	names, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("read directory: %w", err)
+	}
+	if stranger := foreign(names); stranger != "" {
+		return fmt.Errorf("%s holds other files (%s): name an empty directory for the store", dir, stranger)
+	}
+	if info.Mode().Perm()&0o077 == 0 {
+		return nil
+	}
+	if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // a directory needs its x bit
+		return fmt.Errorf("make directory private: %w", err)
+	}
+	return nil
+}
+
+// foreign returns the name of a file that shows a directory not to be a
+// database, or "". What a first open leaves behind when it is cut short, and the
+// root of a volume, are not foreign.
+func foreign(names []os.DirEntry) string {
+	stranger := ""
+	for _, e := range names {
+		switch e.Name() {
+		case badger.ManifestFilename:
+			return ""
+		case "LOCK", "MANIFEST-REWRITE", "lost+found":
+		default:
+			stranger = e.Name()
+		}
+	}
+	return stranger
+}
+
+// syncDir makes a new entry of dir survive a loss of power; Badger does so only
+// for the entries of its own directory. Windows has no such thing.
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	f, err := os.Open(dir) //nolint:gosec // the operator's own path
+	if err != nil {
+		return fmt.Errorf("sync directory: %w", err)
+	}
+	defer f.Close() //nolint:errcheck // nothing was written through it
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("sync directory: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,179 @@
+package badgerstore
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/outgo/outgo/engine/store"
+)
+
+// The bounds on one entry. Badger has its own, but its errors quote the first
+// kilobyte of what was too long, and that may be a secret. maxValue stays below
+// the threshold at which Badger would move a value to its value log, whose
+// failed syncs it only logs.
+const (
+	maxKey   = 4 << 10
+	maxValue = 512 << 10
+)
+
+// reserved begins the keys that Badger keeps for itself.
+const reserved = "!badger!"
+
+// errEnded is what a transaction answers after its fn has returned.
+var errEnded = errors.New("use of a store transaction after its function has returned")
+
+// reader is a store.Reader on one Badger transaction.
+type reader struct {
+	txn *badger.Txn
+	err error // why nothing more can be done with it, if so
+}
+
+// tx is a store.Tx. A failed write sets err for good: Badger would commit what
+// came before the failure, half of what fn meant.
+type tx struct {
+	reader
+	wrote bool
+}
+
+var (
+	_ store.Reader = (*reader)(nil)
+	_ store.Tx     = (*tx)(nil)
+)
+
+func (r *reader) end() { r.err = errEnded }
+
+// Get returns a copy of the value at key.
+func (r *reader) Get(key string) ([]byte, error) {
+	if r.err != nil {
+		return nil, r.err
+	}
+	if err := checkKey(key); err != nil {
+		return nil, fmt.Errorf("get: %w", err)
+	}
+	item, err := r.txn.Get([]byte(key))
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, store.ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("get: %w", err)
+	}
+	value, err := item.ValueCopy(nil)
+	if err != nil {
+		return nil, fmt.Errorf("get: %w", err)
+	}
+	return value, nil
+}
+
+// Scan reads one page. It holds no iterator between pages, so a page costs one
+// seek.
+func (r *reader) Scan(prefix, after string, reverse bool, limit int) ([]store.Entry, error) {
+	if r.err != nil || limit <= 0 {
+		return nil, r.err
+	}
+	// Values are read one by one: pages are short, and Badger's prefetch starts a
+	// goroutine for each.
+	o := badger.IteratorOptions{Reverse: reverse}
+	start, exclusive := max(prefix, after), after
+	if reverse {
+		// Badger's Prefix would end the iteration at once, on the first key above
+		// the prefix, so the prefix is checked below.
+		start = end(prefix)
+		if after != "" && (start == "" || after < start) {
+			start = after
+		}
+		exclusive = start
+	} else {
+		o.Prefix = []byte(prefix)
+	}
+	it := r.txn.NewIterator(o)
+	defer it.Close()
+
+	var page []store.Entry
+	for it.Seek([]byte(start)); it.Valid() && len(page) < limit; it.Next() {
+		item := it.Item()
+		key := string(item.Key())
+		if key == exclusive {
+			continue
+		}
+		if !strings.HasPrefix(key, prefix) {
+			break
+		}
+		value, err := item.ValueCopy(nil)
+		if err != nil {
+			return nil, fmt.Errorf("scan: %w", err)
+		}
+		page = append(page, store.Entry{Key: key, Value: value})
+	}
+	return page, nil
+}
+
+// end returns the first key in byte order that is above every key that begins
+// with prefix, or "" when there is none.
+func end(prefix string) string {
+	b := []byte(prefix)
+	for len(b) > 0 {
+		last := len(b) - 1
+		if b[last] < 0xff {
+			b[last]++
+			return string(b)
+		}
+		b = b[:last]
+	}
+	return ""
+}
+
+// Put keeps a copy: Badger reads key and value again at the commit.
+func (x *tx) Put(key string, value []byte) error {
+	if x.err != nil {
+		return x.err
+	}
+	err := checkKey(key)
+	switch {
+	case err != nil:
+	case len(value) > maxValue:
+		err = fmt.Errorf("%w: a value of %d bytes, at most %d are allowed", store.ErrTooLarge, len(value), maxValue)
+	default:
+		err = x.txn.Set([]byte(key), slices.Clone(value))
+	}
+	return x.written("put", err)
+}
+
+// Delete removes key, which may be absent.
+func (x *tx) Delete(key string) error {
+	if x.err != nil {
+		return x.err
+	}
+	err := checkKey(key)
+	if err == nil {
+		err = x.txn.Delete([]byte(key))
+	}
+	return x.written("delete", err)
+}
+
+// written notes the outcome of a write and poisons the transaction if it failed.
+func (x *tx) written(verb string, err error) error {
+	x.wrote = true
+	if errors.Is(err, badger.ErrTxnTooBig) {
+		err = store.ErrTooLarge
+	}
+	if err != nil {
+		x.err = fmt.Errorf("%s: %w", verb, err)
+	}
+	return x.err
+}
+
+func checkKey(key string) error {
+	switch {
+	case key == "":
+		return errors.New("the key is empty")
+	case len(key) > maxKey:
+		return fmt.Errorf("%w: a key of %d bytes, at most %d are allowed", store.ErrTooLarge, len(key), maxKey)
+	case strings.HasPrefix(key, reserved):
+		return fmt.Errorf("keys that begin with %s belong to the database", reserved)
+	}
+	return nil
+}
