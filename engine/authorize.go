@@ -35,7 +35,7 @@ type dedup struct {
 func (e *Engine) Authorize(ctx context.Context, in spend.Intent) (spend.Ruling, error) {
 	id := spend.NewID(e.clock())
 	var out spend.Ruling
-	err := e.commit.do(ctx, func(t *txn) (err error) {
+	err := e.mustKnow(ctx, func(t *txn) (err error) {
 		out, err = e.authorize(t, id, in)
 		return err
 	})
@@ -43,6 +43,16 @@ func (e *Engine) Authorize(ctx context.Context, in spend.Intent) (spend.Ruling, 
 		return spend.Ruling{}, fmt.Errorf("authorize: %w", err)
 	}
 	return out, nil
+}
+
+// mustKnow runs an action that may begin a payment. Its caller must learn what
+// came of it, so that nothing is left begun that nobody will send: once queued,
+// it is waited for however long the commit takes.
+func (e *Engine) mustKnow(ctx context.Context, act action) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%w: %w", spend.Unavailable, err)
+	}
+	return e.commit.do(context.WithoutCancel(ctx), act)
 }
 
 func (e *Engine) authorize(t *txn, id spend.ID, in spend.Intent) (spend.Ruling, error) {

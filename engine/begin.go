@@ -17,7 +17,7 @@ import (
 func (e *Engine) Begin(ctx context.Context, id spend.ID, in spend.Intent) (spend.Ruling, error) {
 	fresh := spend.NewID(e.clock())
 	var out spend.Ruling
-	err := e.commit.do(ctx, func(t *txn) (err error) {
+	err := e.mustKnow(ctx, func(t *txn) (err error) {
 		out, err = e.begin(t, id, fresh, in)
 		return err
 	})

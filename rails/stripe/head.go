@@ -1,0 +1,249 @@
+package stripe
+
+import (
+	"encoding/base64"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/outgo/outgo/engine/spend"
+	"github.com/outgo/outgo/rails"
+)
+
+// head is what the headers of an admitted call say.
+type head struct {
+	mode    spend.Mode
+	account string // Stripe-Account or Stripe-Context
+	key     string // Idempotency-Key
+	version string // Stripe-Version
+	claims  spend.Claims
+}
+
+// critical lists the headers that change what a call means. Each may stand
+// once, and not empty.
+func critical() []string {
+	return []string{"Content-Type", "Authorization", "Idempotency-Key", "Stripe-Version", "Stripe-Account", "Stripe-Context"}
+}
+
+// overrides lists headers that turn a POST into another method for some servers.
+func overrides() []string {
+	return []string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"}
+}
+
+// readHead refuses headers that servers weigh differently and returns the rest.
+func readHead(c *rails.Call) (head, error) {
+	if err := checkHeaders(c); err != nil {
+		return head{}, err
+	}
+	if err := checkContent(c); err != nil {
+		return head{}, err
+	}
+	h := head{mode: modeOf(c.Get("Authorization")), key: c.Get("Idempotency-Key"), version: c.Get("Stripe-Version")}
+	if len(h.key) > 255 || !isVisible(h.key) {
+		return head{}, rails.Refusef(spend.Malformed, "Idempotency-Key", "the Idempotency-Key must be at most 255 bytes of visible ASCII")
+	}
+	if len(h.version) > 255 || !isVisible(strings.ReplaceAll(h.version, " ", "")) {
+		return head{}, rails.Refusef(spend.Malformed, "Stripe-Version", "the Stripe-Version must be visible ASCII")
+	}
+	var err error
+	if h.account, err = accountOf(c); err != nil {
+		return head{}, err
+	}
+	if h.claims, err = claimsOf(c); err != nil {
+		return head{}, err
+	}
+	return h, nil
+}
+
+func checkHeaders(c *rails.Call) error {
+	for _, name := range overrides() {
+		if hasField(c, name) {
+			return rails.Refusef(spend.Ambiguous, name, "the header %s names another method than the request line; leave it out", name)
+		}
+	}
+	for _, name := range critical() {
+		vs := c.Values(name)
+		if len(vs) > 1 || len(vs) == 1 && vs[0] == "" {
+			return rails.Refusef(spend.Ambiguous, name, "the header %s must stand once and not be empty", name)
+		}
+		// Rack and CGI take the underscore for the hyphen.
+		if len(vs) == 0 && hasField(c, name) || len(vs) == 1 && len(fold(c, name)) > 1 {
+			return rails.Refusef(spend.Ambiguous, name, "the header %s is spelled with an underscore, which some servers take for it", name)
+		}
+	}
+	return nil
+}
+
+// hasField reports whether a header of that name is there, hyphen or underscore.
+func hasField(c *rails.Call, name string) bool { return len(fold(c, name)) > 0 }
+
+func fold(c *rails.Call, name string) []rails.Field {
+	var found []rails.Field
+	for _, f := range c.Header {
+		if strings.EqualFold(strings.ReplaceAll(f.Name, "_", "-"), name) {
+			found = append(found, f)
+		}
+	}
+	return found
+}
+
+// checkContent admits a body only as an uncompressed form. A call without a
+// body may leave the type out, and may not name another.
+func checkContent(c *rails.Call) error {
+	if hasField(c, "Content-Encoding") {
+		return rails.Refusef(spend.UnrecognisedCall, "Content-Encoding", "compressed request bodies are not read; send the form as it is")
+	}
+	value := c.Get("Content-Type")
+	if value == "" && len(c.Body) == 0 {
+		return nil
+	}
+	kind, parameter, hasParameter := strings.Cut(strings.ToLower(value), ";")
+	if strings.TrimSpace(kind) != "application/x-www-form-urlencoded" ||
+		hasParameter && strings.TrimSpace(parameter) != "charset=utf-8" {
+		return rails.Refusef(spend.UnrecognisedCall, "Content-Type", "the content type %.80q is not read; use application/x-www-form-urlencoded", value)
+	}
+	return nil
+}
+
+// modeOf reads the mode off the credential: the token of a Bearer, or the user
+// name of a Basic. What is not plainly one key has no mode.
+func modeOf(authorization string) spend.Mode {
+	scheme, token, _ := strings.Cut(authorization, " ")
+	switch strings.ToLower(scheme) {
+	case "bearer":
+	case "basic":
+		raw, err := base64.StdEncoding.Strict().DecodeString(token)
+		if err != nil {
+			return ""
+		}
+		token, _, _ = strings.Cut(string(raw), ":")
+	default:
+		return ""
+	}
+	if !isID(token) {
+		return ""
+	}
+	for prefix, mode := range map[string]spend.Mode{
+		"sk_test_": spend.Test, "rk_test_": spend.Test, "sk_live_": spend.Live, "rk_live_": spend.Live,
+	} {
+		if strings.HasPrefix(token, prefix) {
+			return mode
+		}
+	}
+	return ""
+}
+
+// accountOf returns on whose behalf the call acts. A context ("acct_a/acct_b")
+// supersedes an account at Stripe, so only one of the two is admitted.
+func accountOf(c *rails.Call) (string, error) {
+	account, context := c.Get("Stripe-Account"), c.Get("Stripe-Context")
+	if account != "" && context != "" {
+		return "", rails.Refusef(spend.Ambiguous, "Stripe-Context", "Stripe-Account and Stripe-Context name two acting accounts; send one")
+	}
+	if strings.Contains(account+context, ",") {
+		return "", rails.Refusef(spend.Ambiguous, "Stripe-Account", "the acting account holds a comma, which stands for two headers")
+	}
+	if account != "" && !isID(account) {
+		return "", rails.Refusef(spend.Malformed, "Stripe-Account", "the acting account %.80q is no id", account)
+	}
+	if context != "" {
+		for part := range strings.SplitSeq(context, "/") {
+			if !isID(part) || len(context) > 255 {
+				return "", rails.Refusef(spend.Malformed, "Stripe-Context", "the acting context %.80q is no path of ids", context)
+			}
+		}
+	}
+	return account + context, nil
+}
+
+// claimsOf reads the claims in Outgo-* headers, merchant and category in their
+// normal form.
+func claimsOf(c *rails.Call) (spend.Claims, error) {
+	var claims spend.Claims
+	var id string
+	for _, claim := range []struct {
+		header string
+		field  *string
+	}{
+		{"Outgo-Merchant", &claims.Merchant}, {"Outgo-Category", &claims.Category}, {"Outgo-Reason", &claims.Reason},
+		{"Outgo-Task", &claims.Task}, {"Outgo-Request", &id}, {"Outgo-Authorization", &claims.Authorization},
+	} {
+		vs := c.Values(claim.header)
+		if len(vs) > 1 {
+			return spend.Claims{}, rails.Refusef(spend.Ambiguous, claim.header, "the header %s stands %d times; send it once", claim.header, len(vs))
+		}
+		if len(vs) == 1 {
+			if err := checkClaim(claim.header, vs[0]); err != nil {
+				return spend.Claims{}, err
+			}
+			*claim.field = strings.TrimSpace(vs[0])
+		}
+	}
+	claims.Merchant, claims.Category = spend.NormalMerchant(claims.Merchant), normalCategory(claims.Category)
+	claims.Request = spend.ID(id)
+	return claims, nil
+}
+
+// mergeClaims adds what metadata claims, and refuses two claims that differ: to
+// pick one would let the agent show a reviewer one word and Stripe another.
+func mergeClaims(claims spend.Claims, f *form) (spend.Claims, error) {
+	id := string(claims.Request)
+	for _, m := range []struct {
+		key, header string
+		normal      func(string) string
+		field       *string
+	}{
+		{"metadata[merchant]", "Outgo-Merchant", spend.NormalMerchant, &claims.Merchant},
+		{"metadata[category]", "Outgo-Category", normalCategory, &claims.Category},
+		{"metadata[outgo_request]", "Outgo-Request", strings.TrimSpace, &id},
+	} {
+		value, _, err := f.scalar(m.key)
+		if err != nil {
+			return spend.Claims{}, err
+		}
+		if err := checkClaim(m.key, value); err != nil {
+			return spend.Claims{}, err
+		}
+		if value = m.normal(value); value == "" {
+			continue
+		}
+		if *m.field != "" && *m.field != value {
+			return spend.Claims{}, rails.Refusef(spend.Ambiguous, m.key, "%s says %.80q and the header %s %.80q; say the same in both", m.key, value, m.header, *m.field)
+		}
+		*m.field = value
+	}
+	claims.Request = spend.ID(id)
+	return claims, nil
+}
+
+// checkClaim bounds a claim to what a person can be shown on one line. The
+// longest is a spend authorization token.
+func checkClaim(name, value string) error {
+	if len(value) > 4096 || !utf8.ValidString(value) || !isPlainText(value) {
+		return rails.Refusef(spend.Malformed, name, "%s must be one line of at most 4096 bytes of UTF-8", name)
+	}
+	return nil
+}
+
+// isVisible reports whether s is ASCII without spaces and control bytes.
+func isVisible(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// isID reports whether s could be an id or a key of Stripe's.
+func isID(s string) bool {
+	if s == "" || len(s) > 255 {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_') {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,244 @@
+package stripe
+
+import (
+	"strings"
+
+	"github.com/outgo/outgo/engine/spend"
+	"github.com/outgo/outgo/rails"
+)
+
+// operation is one kind of call.
+type operation struct {
+	name  string
+	class spend.Class // what it is at worst
+	// read makes out what one call of the operation does; nil where nothing of
+	// the call is read.
+	read func(*reading) (effect, error)
+}
+
+// reading is a call under the eyes of its operation.
+type reading struct {
+	form    *form
+	id      string // the object that the path names, or ""
+	version string // Stripe-Version, or ""
+	facts   []rails.Fact
+}
+
+// effect is what one call does.
+type effect struct {
+	class   spend.Class
+	object  string     // see spend.Intent.Object
+	leg     *spend.Leg // nil where no money moves; without an amount while lookups are due
+	lookups []rails.Lookup
+}
+
+func unrecognised() operation {
+	return operation{name: "unrecognised", class: spend.Unrecognised}
+}
+
+// route names the operation of a write by method and path, and returns the id
+// that the path holds. Paths that are not listed are unrecognised; an id that is
+// none is refused as Malformed, a trailing slash, which Stripe ignored until
+// 2019, as Ambiguous.
+func route(method, path string) (operation, string, error) {
+	rest, v1 := strings.CutPrefix(path, "/v1/")
+	if strings.HasSuffix(path, "/") {
+		return operation{}, "", rails.Refusef(spend.Ambiguous, "", "the path %.80q ends in a slash, which servers read differently", path)
+	}
+	segments := strings.Split(rest, "/")
+	if !v1 || method != "POST" || len(segments) > 3 {
+		return unrecognised(), "", nil
+	}
+	var id string
+	if len(segments) > 1 {
+		id, segments[1] = segments[1], "{id}"
+	}
+	op, ok := operationOf(strings.Join(segments, "/"))
+	if !ok {
+		return unrecognised(), "", nil
+	}
+	if len(segments) > 1 && !isID(id) {
+		return operation{}, "", rails.Refusef(spend.Malformed, "", "the id %.80q in the path is none of Stripe's", id)
+	}
+	return op, id, nil
+}
+
+// operationOf is the table of operations, by what follows /v1/ in the path. The
+// two ways to refund under /v1/charges are in Stripe's specification and in no
+// SDK.
+func operationOf(pattern string) (operation, bool) {
+	switch pattern {
+	case "payment_intents":
+		return operation{"payment_intents.create", spend.Spend, createPaymentIntent}, true
+	case "payment_intents/{id}":
+		return operation{"payment_intents.update", spend.Other, updatePaymentIntent}, true
+	case "payment_intents/{id}/confirm":
+		return operation{"payment_intents.confirm", spend.Spend, confirmPaymentIntent}, true
+	case "payment_intents/{id}/capture":
+		return operation{"payment_intents.capture", spend.Spend, capturePaymentIntent}, true
+	case "payment_intents/{id}/increment_authorization":
+		return operation{"payment_intents.increment_authorization", spend.Spend, incrementPaymentIntent}, true
+	case "payment_intents/{id}/cancel":
+		return operation{"payment_intents.cancel", spend.Other, touch("payment_intents")}, true
+	case "charges":
+		return operation{"charges.create", spend.Spend, createCharge}, true
+	case "charges/{id}":
+		return operation{"charges.update", spend.Other, touch("charges")}, true
+	case "charges/{id}/capture":
+		return operation{"charges.capture", spend.Spend, captureCharge}, true
+	case "refunds", "charges/{id}/refund", "charges/{id}/refunds":
+		return operation{"refunds.create", spend.Spend, createRefund}, true
+	case "refunds/{id}":
+		return operation{"refunds.update", spend.Other, touch("refunds")}, true
+	case "refunds/{id}/cancel":
+		return operation{"refunds.cancel", spend.Other, touch("refunds")}, true
+	case "transfers":
+		return operation{"transfers.create", spend.Spend, createTransfer}, true
+	case "transfers/{id}":
+		return operation{"transfers.update", spend.Other, touch("transfers")}, true
+	case "payouts":
+		return operation{"payouts.create", spend.Spend, createPayout}, true
+	case "payouts/{id}":
+		return operation{"payouts.update", spend.Other, touch("payouts")}, true
+	case "payouts/{id}/cancel":
+		return operation{"payouts.cancel", spend.Other, touch("payouts")}, true
+	}
+	return operation{}, false
+}
+
+// touch reads a write that moves no money. It names its object, because an
+// approval already given on that object may not outlive the write.
+func touch(collection string) func(*reading) (effect, error) {
+	return func(x *reading) (effect, error) {
+		return effect{class: spend.Other, object: collection + "/" + x.id}, nil
+	}
+}
+
+// createPaymentIntent is a spend only with confirm=true. Stripe's mock takes
+// 1, t, T and TRUE for true, so that everything but the two plain words is refused.
+func createPaymentIntent(x *reading) (effect, error) {
+	amount, err := x.form.price(spend.Charge)
+	if err != nil {
+		return effect{}, err
+	}
+	payee, err := chargePayee(x.form)
+	if err != nil {
+		return effect{}, err
+	}
+	confirm, present, err := x.form.scalar("confirm")
+	switch {
+	case err != nil:
+		return effect{}, err
+	case !present || confirm == "false":
+		return effect{class: spend.Other}, nil
+	case confirm != "true":
+		return effect{}, rails.Refusef(spend.Malformed, "confirm", "confirm is %.80q; it must be true or false", confirm)
+	}
+	return spends(&spend.Leg{Kind: spend.Charge, Amount: amount, Payee: payee}), nil
+}
+
+// updatePaymentIntent moves nothing, and refuses what would if Stripe took it.
+func updatePaymentIntent(x *reading) (effect, error) {
+	if err := x.form.refuse("confirm", "an update does not confirm; call confirm"); err != nil {
+		return effect{}, err
+	}
+	if _, _, err := x.form.number("amount"); err != nil {
+		return effect{}, err
+	}
+	if _, err := x.form.currency(); err != nil {
+		return effect{}, err
+	}
+	return touch("payment_intents")(x)
+}
+
+// createCharge is a spend with capture=false as well: the money is held.
+func createCharge(x *reading) (effect, error) {
+	amount, err := x.form.price(spend.Charge)
+	if err != nil {
+		return effect{}, err
+	}
+	payee, err := chargePayee(x.form)
+	if err != nil {
+		return effect{}, err
+	}
+	return spends(&spend.Leg{Kind: spend.Charge, Amount: amount, Payee: payee}), nil
+}
+
+// createTransfer reads a transfer to a connected account. Under versions before
+// 2017-04-06 the same path pays out to a bank.
+func createTransfer(x *reading) (effect, error) {
+	kind := spend.Transfer
+	if x.version != "" && x.version < "2017-04-06" {
+		kind = spend.Payout
+	}
+	amount, err := x.form.price(kind)
+	if err != nil {
+		return effect{}, err
+	}
+	payee, err := x.form.id("destination")
+	if err != nil {
+		return effect{}, err
+	}
+	if payee == "" {
+		return effect{}, rails.Refusef(spend.Malformed, "destination", "destination is missing")
+	}
+	return spends(&spend.Leg{Kind: kind, Amount: amount, Payee: payee}), nil
+}
+
+// createPayout reads a payout; without a destination it goes to the account's
+// default bank account or card, which the call does not name.
+func createPayout(x *reading) (effect, error) {
+	amount, err := x.form.price(spend.Payout)
+	if err != nil {
+		return effect{}, err
+	}
+	payee, err := x.form.id("destination")
+	if err != nil {
+		return effect{}, err
+	}
+	return spends(&spend.Leg{Kind: spend.Payout, Amount: amount, Payee: payee}), nil
+}
+
+func spends(leg *spend.Leg) effect { return effect{class: spend.Spend, leg: leg} }
+
+// chargePayee returns the connected account that a charge is passed on to, ""
+// when the charging account keeps it. on_behalf_of only names who is shown to
+// the payer.
+func chargePayee(f *form) (string, error) {
+	names := []string{"transfer_data[destination]", "destination"}
+	if f.isHash("destination") {
+		names[1] = "destination[account]"
+	}
+	var payee string
+	for _, name := range names {
+		id, err := f.id(name)
+		if err != nil {
+			return "", err
+		}
+		if payee != "" && id != "" {
+			return "", rails.Refusef(spend.Ambiguous, "destination", "transfer_data and destination both name who is paid; send one")
+		}
+		payee += id
+	}
+	return payee, nil
+}
+
+// id reads the parameter name as an id of Stripe's; "" without one.
+func (f *form) id(name string) (string, error) {
+	value, present, err := f.scalar(name)
+	if err != nil || !present {
+		return "", err
+	}
+	if !isID(value) {
+		return "", rails.Refusef(spend.Malformed, name, "%s is %.80q, which is no id of Stripe's", name, value)
+	}
+	return value, nil
+}
+
+// refuse refuses the call if the parameter base is there in any form.
+func (f *form) refuse(base, reason string) error {
+	if _, present, err := f.scalar(base); err != nil || present || f.isHash(base) {
+		return rails.Refusef(spend.Malformed, base, "%s is no parameter of this call: %s", base, reason)
+	}
+	return nil
+}

@@ -1,0 +1,181 @@
+package stripe
+
+import (
+	"strings"
+
+	"github.com/outgo/outgo/engine/spend"
+	"github.com/outgo/outgo/rails"
+)
+
+// Outcome reads the receipt off the reply to a call that was judged as in. The
+// receipt's time and the kept reply are the caller's to fill in. A call that
+// moves no money has Happened with any complete reply, without an amount.
+//
+// Only an error that Stripe gives before it acts, or a declined card, is DidNot,
+// and so is a payment intent that waits for a further call. A payment
+// that may still complete by itself has Happened, with all it may take.
+// Whatever else comes back (409, 5xx, a reused idempotency key, bytes that are
+// not the object expected) is Uncertain.
+func (r *Rail) Outcome(in *spend.Intent, reply *rails.Reply) spend.Outcome {
+	if in == nil || reply == nil {
+		return spend.Outcome{Result: spend.Uncertain, Why: spend.OutcomeUnknown}
+	}
+	receipt := spend.Receipt{Source: spend.FromWire, RequestID: reply.Get("Request-Id"), HTTPStatus: reply.Status}
+	if in.Class == spend.Read || in.Class == spend.Other {
+		return spend.Outcome{Result: spend.Happened, Receipt: receipt}
+	}
+	object, err := parseObject(reply.Body)
+	switch {
+	case err != nil:
+	case reply.Status >= 200 && reply.Status <= 299 && !object.has("error"):
+		return settle(in, object, receipt)
+	case reply.Status >= 400:
+		return fail(reply.Status, object, receipt)
+	}
+	return spend.Outcome{Result: spend.Uncertain, Why: spend.OutcomeUnknown, Receipt: receipt}
+}
+
+// fail weighs an error reply.
+func fail(status int, object *fact, receipt spend.Receipt) spend.Outcome {
+	out := spend.Outcome{Result: spend.Uncertain, Why: spend.OutcomeUnknown, Receipt: receipt}
+	problem, err := objectOf(object.fields["error"])
+	if err != nil || problem.text("type") == "" {
+		return out
+	}
+	out.Receipt.Status = problem.text("code")
+	if out.Receipt.Status == "" {
+		out.Receipt.Status = problem.text("type")
+	}
+	switch status {
+	case 400, 401, 402, 403, 404, 429:
+		// The same key was used for another call, and how that one ended is not said.
+		if problem.text("type") != "idempotency_error" {
+			out.Result, out.Why = spend.DidNot, spend.UpstreamFailed
+		}
+	}
+	return out
+}
+
+// settle weighs the object that a successful reply holds.
+func settle(in *spend.Intent, object *fact, receipt spend.Receipt) spend.Outcome {
+	out := spend.Outcome{Result: spend.Uncertain, Why: spend.OutcomeUnknown, Receipt: receipt}
+	out.Receipt.Status = object.text("status")
+	if in.Class == spend.Unrecognised {
+		// A person let it through unread: nothing more than its success is known.
+		return spend.Outcome{Result: spend.Happened, Receipt: out.Receipt}
+	}
+	collection, _, _ := strings.Cut(in.Operation, ".")
+	id := object.text("id")
+	if !isID(id) {
+		return out
+	}
+	switch kind := object.text("object"); {
+	case kind == "charge" && in.Operation == "refunds.create":
+		// The alias under /v1/charges answers with the charge, which tells all
+		// refunds together and not this one.
+		out.Receipt.TransactionID, out.Receipt.Note = id, "the reply states no amount"
+		out.Result, out.Why = spend.Happened, ""
+		return out
+	case kind+"s" != collection:
+		return out
+	case strings.HasPrefix(in.Object, collection+"/") && in.Object != collection+"/"+id:
+		return out
+	}
+	out.Receipt.TransactionID = id
+	result := resultOf(in.Operation, object)
+	if result == spend.DidNot {
+		out.Result, out.Why = spend.DidNot, spend.UpstreamFailed
+		return out
+	}
+	amount, err := moved(in, object)
+	if err != nil || result == spend.Uncertain {
+		return out
+	}
+	payee, err := payeeOf(object)
+	if err != nil {
+		return out
+	}
+	out.Result, out.Why = spend.Happened, ""
+	out.Receipt.Amount, out.Receipt.Payee = amount, payee
+	return out
+}
+
+// resultOf says by the status of the returned object how the call ended.
+// Statuses that this version does not know prove nothing.
+func resultOf(operation string, object *fact) spend.Result {
+	status := object.text("status")
+	switch object.text("object") {
+	case "payment_intent":
+		switch status {
+		case "succeeded", "processing", "requires_capture", "requires_action":
+			return spend.Happened
+		case "requires_payment_method", "requires_confirmation", "canceled":
+			if operation == "payment_intents.create" || operation == "payment_intents.confirm" {
+				return spend.DidNot
+			}
+		}
+	case "charge":
+		switch status {
+		case "succeeded", "pending", "paid": // paid: versions before 2015-02-18
+			return spend.Happened
+		case "failed":
+			return spend.DidNot
+		}
+	case "refund":
+		switch status {
+		case "succeeded", "pending", "requires_action", "": // none before 2014-12-22
+			return spend.Happened
+		case "failed", "canceled":
+			return spend.DidNot
+		}
+	case "transfer":
+		return spend.Happened // it has no status, or in old versions a payout's
+	case "payout":
+		switch status {
+		case "paid", "pending", "in_transit":
+			return spend.Happened
+		case "failed", "canceled":
+			return spend.DidNot
+		}
+	}
+	return spend.Uncertain
+}
+
+// moved returns what the call moved. An object states totals, so that for a step
+// in the middle (an increment, a capture with more to come) the leg's own
+// amount is what a success confirms.
+func moved(in *spend.Intent, object *fact) (spend.Amount, error) {
+	unit, err := object.currency()
+	if err != nil {
+		return spend.Amount{}, err
+	}
+	step := in.Operation == "payment_intents.increment_authorization" ||
+		in.Operation == "payment_intents.capture" && object.text("status") == "requires_capture"
+	if step && len(in.Legs) == 1 && in.Legs[0].Amount.Unit() == unit {
+		return in.Legs[0].Amount, nil
+	}
+	field := "amount"
+	switch {
+	case object.text("object") == "payment_intent" && object.text("status") == "succeeded":
+		field = "amount_received"
+	case in.Operation == "charges.capture" && object.has("amount_captured"):
+		field = "amount_captured"
+	}
+	n, err := object.integer(field)
+	if err != nil {
+		return spend.Amount{}, err
+	}
+	return spend.NewAmount(unit, n), nil
+}
+
+// payeeOf returns who the returned object says is paid, "" if it says nobody.
+func payeeOf(object *fact) (string, error) {
+	switch object.text("object") {
+	case "payment_intent", "charge":
+		return object.payee()
+	case "transfer", "payout":
+		return object.reference("destination")
+	default:
+		return "", nil
+	}
+}

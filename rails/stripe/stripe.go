@@ -1,0 +1,168 @@
+// Package stripe reads Stripe's API calls (rails.Rail). In the order in which
+// the data flows: route names the operation by method and path; readHead admits
+// the headers and takes from them mode, acting account, key and claims; parseForm
+// admits the one bucket of query and body parameters if it has exactly one
+// reading; an operation makes a leg of it, or the lookups without which the
+// amount is unknown; facts are read strictly; outcome reads the receipt off the
+// reply; Refuse words outgo's own answers so that the SDKs raise them.
+//
+// A write that is not listed in operations.go is of class Unrecognised: nothing
+// is guessed from a likeness to a known path.
+package stripe
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/outgo/outgo/engine/spend"
+	"github.com/outgo/outgo/rails"
+)
+
+// replayable is how long Stripe answers a key with the reply that it gave
+// first, an hour short of the 24 that its documentation promises.
+const replayable = 23 * time.Hour
+
+// Options are what an operator may say about Stripe.
+type Options struct {
+	// Categories names the category of an operation ("payouts.create": "payout")
+	// where the call claims none.
+	Categories map[string]string
+	// Hosts serve the API besides api.stripe.com, such as a gateway in front of it.
+	Hosts []string
+}
+
+// Rail understands Stripe. It holds no state and is safe for concurrent use.
+type Rail struct {
+	categories map[string]string
+	hosts      []string
+}
+
+var _ rails.Rail = (*Rail)(nil)
+
+// New returns the rail.
+func New(o Options) *Rail {
+	r := &Rail{categories: map[string]string{}, hosts: append([]string{"api.stripe.com"}, o.Hosts...)}
+	for operation, category := range o.Categories {
+		r.categories[operation] = normalCategory(category)
+	}
+	return r
+}
+
+// Name returns "stripe".
+func (r *Rail) Name() string { return "stripe" }
+
+// siblings are the hosts of Stripe that take calls but not those of the API
+// proper (its SDKs' base addresses, and its MCP server).
+func siblings() []string {
+	return []string{"files.stripe.com", "connect.stripe.com", "meter-events.stripe.com", "mcp.stripe.com"}
+}
+
+// Match says Read for a GET or HEAD on a canonical path of a known host, the
+// class of the operation for a write that is listed, and Unrecognised otherwise.
+// A payment intent is created with or without a charge, so its creation is a
+// Spend here.
+func (r *Rail) Match(c *rails.Call) spend.Class {
+	api := slices.Contains(r.hosts, c.Host)
+	if !api && !slices.Contains(siblings(), c.Host) || c.WebSocket {
+		return spend.Unrecognised
+	}
+	if _, _, _, err := rails.CanonicalTarget(c.Path); err != nil {
+		return spend.Unrecognised
+	}
+	if c.Method == "GET" || c.Method == "HEAD" {
+		return spend.Read
+	}
+	if op, _, err := route(c.Method, c.Path); api && err == nil && op.read != nil {
+		return op.class
+	}
+	return spend.Unrecognised
+}
+
+// Intent reads a whole call; see rails.Rail. Beside a *rails.Refusal it returns
+// errors of kind spend.Unavailable, for a fact that does not say what it should.
+func (r *Rail) Intent(c *rails.Call, facts []rails.Fact) (rails.Judgement, error) {
+	op, id, err := r.admit(c)
+	if err != nil {
+		return rails.Judgement{}, err
+	}
+	in := spend.Intent{Rail: "stripe", Network: "stripe", Operation: op.name, Class: op.class}
+	if op.class == spend.Read {
+		return rails.Judgement{Intent: in, Query: c.Query, Body: c.Body}, nil
+	}
+	h, err := readHead(c)
+	if err != nil {
+		return rails.Judgement{}, err
+	}
+	f, err := parseForm(c.Query, string(c.Body))
+	if err != nil {
+		return rails.Judgement{}, err
+	}
+	if err := f.refuseReserved(); err != nil {
+		return rails.Judgement{}, err
+	}
+	in.Mode, in.ActingAccount = h.mode, h.account
+	if in.Claims, err = mergeClaims(h.claims, f); err != nil {
+		return rails.Judgement{}, err
+	}
+	j := rails.Judgement{
+		// Bytes that equal the canonical encoding are the agent's own.
+		Query: encode(f.query), Body: []byte(encode(f.body)), Canonical: f.canonical(),
+		Key: h.key, KeyHeader: "Idempotency-Key", Version: h.version, Replayable: replayable,
+	}
+	if op.read != nil {
+		e, err := op.read(&reading{form: f, id: id, version: h.version, facts: facts})
+		if err != nil {
+			return rails.Judgement{}, err
+		}
+		in.Class, in.Object, j.Lookups = e.class, e.object, e.lookups
+		if e.leg != nil {
+			in.Legs = []spend.Leg{r.describe(*e.leg, op.name, in.Claims)}
+		}
+	}
+	j.Intent = in
+	return j, nil
+}
+
+// admit refuses what is no call to Stripe at all and names the operation of the
+// rest, with the id in its path.
+func (r *Rail) admit(c *rails.Call) (operation, string, error) {
+	target := c.Path
+	if c.HasQuery || c.Query != "" {
+		target += "?" + c.Query
+	}
+	if path, _, _, err := rails.CanonicalTarget(target); err != nil {
+		return operation{}, "", err
+	} else if path != c.Path {
+		return operation{}, "", rails.Refusef(spend.Malformed, "", "the path %.80q holds a query", c.Path)
+	}
+	api := slices.Contains(r.hosts, c.Host)
+	switch {
+	case c.WebSocket:
+		return operation{}, "", rails.Refusef(spend.UnrecognisedCall, "", "Stripe has no WebSocket API")
+	case !api && !slices.Contains(siblings(), c.Host):
+		return operation{}, "", rails.Refusef(spend.UnrecognisedCall, "", "the host %.80q is not known to serve Stripe's API; use api.stripe.com", c.Host)
+	case c.Method == "GET" || c.Method == "HEAD":
+		return operation{name: "read", class: spend.Read}, "", nil
+	case !slices.Contains([]string{"POST", "DELETE", "PUT", "PATCH"}, c.Method):
+		return operation{}, "", rails.Refusef(spend.UnrecognisedCall, "", "Stripe's API has no method %.20q", c.Method)
+	case !api:
+		return unrecognised(), "", nil
+	}
+	return route(c.Method, c.Path)
+}
+
+// describe fills in what a leg's operation does not tell from the wire.
+func (r *Rail) describe(leg spend.Leg, operation string, claims spend.Claims) spend.Leg {
+	if claims.Merchant != "" {
+		leg.Merchant, leg.ClaimedMerchant = claims.Merchant, true
+	}
+	if claims.Category != "" {
+		leg.Category, leg.ClaimedCategory = claims.Category, true
+	} else {
+		leg.Category = r.categories[operation]
+	}
+	return leg
+}
+
+func normalCategory(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
