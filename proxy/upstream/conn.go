@@ -1,0 +1,237 @@
+package upstream
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// readSize holds the head and often the body of a usual reply.
+const readSize = 8 << 10
+
+// wire is the connection below TLS. It counts what leaves, notices the end of
+// what comes, and can be asked what has arrived without waiting.
+type wire struct {
+	net.Conn
+	raw     syscall.RawConn // nil when the connection is not a socket
+	written int64           // bytes that the kernel accepted
+	eof     bool            // the peer closed
+	probing bool            // Read returns errNothing instead of waiting
+	probe   probe
+}
+
+func newWire(c net.Conn) *wire {
+	w := &wire{Conn: c}
+	if s, ok := c.(syscall.Conn); ok {
+		if raw, err := s.SyscallConn(); err == nil {
+			w.raw = raw
+		}
+	}
+	return w
+}
+
+func (w *wire) Write(p []byte) (int, error) {
+	n, err := w.Conn.Write(p)
+	w.written += int64(n)
+	return n, err
+}
+
+func (w *wire) Read(p []byte) (n int, err error) {
+	if w.probing {
+		n, err = w.readNow(p)
+	} else {
+		n, err = w.Conn.Read(p)
+	}
+	if errors.Is(err, io.EOF) {
+		w.eof = true
+	}
+	return n, err
+}
+
+// cut reports whether a body that ends with its connection was cut short: under
+// TLS the peer has to say that it closes, or anybody on the way could end it.
+func (w *wire) cut(nc net.Conn) bool { return nc != net.Conn(w) && w.eof }
+
+// errNothing says that nothing has arrived. It is a temporary net.Error because
+// tls.Conn gives up for good on any other.
+var errNothing net.Error = nothing{}
+
+type nothing struct{}
+
+func (nothing) Error() string   { return "nothing to read yet" }
+func (nothing) Timeout() bool   { return true }
+func (nothing) Temporary() bool { return true }
+
+// readByDeadline is the probe for what is not a socket: it waits a moment.
+func (w *wire) readByDeadline(p []byte) (int, error) {
+	if err := w.Conn.SetReadDeadline(time.Now().Add(time.Millisecond)); err != nil {
+		return 0, err
+	}
+	n, err := w.Conn.Read(p)
+	if e := net.Error(nil); errors.As(err, &e) && e.Timeout() {
+		err = errNothing
+	}
+	return n, err
+}
+
+// conn is one connection. It belongs to one exchange, or is idle in its pool.
+type conn struct {
+	pool *pool
+	wire *wire
+	nc   net.Conn // wire, or TLS over it
+	br   *bufio.Reader
+	pre  []byte // read before nc; see grow
+	one  [1]byte
+
+	pooled    bool // taken from the pool for this exchange
+	keep      bool // the reply lets the connection live on
+	frame     frame
+	idleFor   time.Duration
+	idleSince time.Time
+	stop      func() bool // ends watch
+	closeOnce sync.Once
+}
+
+// Read feeds br.
+func (c *conn) Read(p []byte) (int, error) {
+	if len(c.pre) > 0 {
+		n := copy(p, c.pre)
+		if c.pre = c.pre[n:]; len(c.pre) == 0 {
+			c.pre = nil
+		}
+		return n, nil
+	}
+	return c.nc.Read(p)
+}
+
+// dial opens a connection for p and shakes hands.
+func (t *Transport) dial(ctx context.Context, p *pool) (*conn, error) {
+	if err := t.countOpen(p); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.timeouts.Dial)
+	defer cancel()
+	raw, err := t.dialRaw(ctx, p.key)
+	if err != nil {
+		t.countClosed(p)
+		return nil, err
+	}
+	w := newWire(raw)
+	c := &conn{pool: p, wire: w, nc: w}
+	if p.key.TLS {
+		secure := tls.Client(w, p.config)
+		if err = secure.HandshakeContext(ctx); err != nil {
+			c.close()
+			return nil, fmt.Errorf("shake hands: %w", err)
+		}
+		c.nc = secure
+	}
+	c.br = bufio.NewReaderSize(c, readSize)
+	t.dials.Add(1)
+	return c, nil
+}
+
+// alive looks, without waiting, at what an idle connection has received. Only
+// silence is good: an end means that it is stale, data that it would answer the
+// next request with something else. The look goes through TLS, so that late
+// session tickets are taken in and a surplus reply in TLS's own buffer is seen.
+func (c *conn) alive() (ok, surplus bool) {
+	if c.nc.SetReadDeadline(time.Time{}) != nil {
+		return false, false
+	}
+	c.wire.probing = true
+	n, err := c.nc.Read(c.one[:])
+	c.wire.probing = false
+	return n == 0 && errors.Is(err, errNothing), n > 0
+}
+
+// past is a deadline that has long passed.
+var past = time.Unix(1, 0)
+
+// watch fails the connection's reads and writes when ctx is done.
+func (c *conn) watch(ctx context.Context) {
+	if ctx.Done() != nil {
+		c.stop = context.AfterFunc(ctx, func() { _ = c.nc.SetDeadline(past) })
+	}
+}
+
+// unwatch ends watch. It returns false when ctx was done before, in which case
+// the connection must not be used any more.
+func (c *conn) unwatch() bool {
+	stop := c.stop
+	c.stop = nil
+	return stop == nil || stop()
+}
+
+// setReadDeadline sets the earlier of now+d and ctx's deadline. ctx is looked at
+// last: a watch that fired in between has set a deadline that this one replaced.
+func (c *conn) setReadDeadline(ctx context.Context, d time.Duration) error {
+	if err := c.nc.SetReadDeadline(deadline(ctx, d)); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+func (c *conn) setWriteDeadline(ctx context.Context, d time.Duration) error {
+	if err := c.nc.SetWriteDeadline(deadline(ctx, d)); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+func deadline(ctx context.Context, d time.Duration) time.Time {
+	at := time.Now().Add(d)
+	if end, ok := ctx.Deadline(); ok && end.Before(at) {
+		return end
+	}
+	return at
+}
+
+// finish ends an exchange whose reply was read to its end.
+func (c *conn) finish() {
+	live := c.unwatch() && c.keep
+	if c.br.Buffered() > 0 || len(c.pre) > 0 {
+		// Nobody asked for these bytes; the next request must not get them.
+		c.pool.transport.surplus.Add(1)
+		live = false
+	}
+	if !live {
+		c.close()
+		return
+	}
+	c.pool.transport.giveBack(c)
+}
+
+// close cuts the connection. No TLS closure is sent: nobody reads it, and
+// sending could block.
+func (c *conn) close() {
+	c.closeOnce.Do(func() {
+		_ = c.wire.Close()
+		c.pool.transport.countClosed(c.pool)
+	})
+}
+
+// switched is a connection that left HTTP behind.
+type switched struct {
+	net.Conn
+	c *conn
+}
+
+func (s *switched) Read(p []byte) (int, error) {
+	if s.c.br.Buffered() > 0 {
+		return s.c.br.Read(p)
+	}
+	return s.c.Read(p)
+}
+
+func (s *switched) Close() error {
+	s.c.close()
+	return nil
+}

@@ -1,0 +1,8 @@
+//go:build !unix
+
+package upstream
+
+type probe struct{}
+
+// readNow reads what has arrived, and waits no more than a moment.
+func (w *wire) readNow(p []byte) (int, error) { return w.readByDeadline(p) }

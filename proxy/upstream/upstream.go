@@ -1,0 +1,279 @@
+// Package upstream carries judged requests to providers. It is an HTTP/1.1
+// transport over fasthttp's request and response types that answers one question
+// no client library does: did a byte of this request leave? Do says so in its
+// first result, and only that answer decides whether a payment failed or has an
+// unknown outcome.
+//
+// A request is written whole, exactly as given, once: it is never repeated, save
+// on a pooled connection that turns out dead before its first byte. A reply is
+// read under bounds, byte for byte, and a connection is used again only when
+// nothing stands behind the reply that was asked for. Pools are kept apart by
+// agent and client certificate. Addresses are judged by whoever dials (package
+// dial); certificates are always verified.
+package upstream
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// Errors that tell what became of a request. All but ErrNotSent come after
+// bytes have left.
+var (
+	// ErrNotSent is wrapped when provably no byte of the request was written.
+	ErrNotSent = errors.New("request not sent")
+	// ErrMalformed is wrapped when a reply does not have exactly one reading.
+	ErrMalformed = errors.New("malformed reply")
+	// ErrTooLarge is wrapped when a reply exceeds Mode.MaxReply and may not be
+	// streamed, or its head exceeds 64 KiB.
+	ErrTooLarge = errors.New("reply too large")
+	// ErrSwitched is wrapped when a server changes protocols unasked.
+	ErrSwitched = errors.New("server switched protocols")
+)
+
+// Defaults of Options and Mode.
+const (
+	defaultDial      = 10 * time.Second
+	defaultWrite     = 30 * time.Second
+	defaultFirstByte = 120 * time.Second
+	defaultBody      = 120 * time.Second
+	defaultStream    = 10 * time.Minute
+	defaultMaxConns  = 512
+	defaultMaxPools  = 1024
+	defaultMaxReply  = 1 << 20
+	defaultIdle      = 5 * time.Second
+)
+
+// Key says which connections a request may share. Two requests that differ in
+// any field never meet on one connection, nor resume each other's TLS sessions.
+type Key struct {
+	Host  string // DNS name or IP address; the name that a certificate must have
+	Port  uint16
+	TLS   bool
+	Agent string // on whose behalf
+	Cert  string // name of the client certificate, "" for none
+}
+
+// Mode says how one exchange is to be carried out.
+type Mode struct {
+	// MaxReply is the number of body bytes read whole; 1 MiB when zero and
+	// Stream is not set.
+	MaxReply int
+	// Stream lets a body that is larger than MaxReply, or is an event stream,
+	// pass as Response.BodyStream. Its Close gives the connection back when the
+	// body was read to its end and cuts it otherwise.
+	Stream bool
+	// Idle is how long a connection may have been unused to be taken for this
+	// exchange, and how long it is kept after it; 5 s when zero.
+	Idle time.Duration
+}
+
+// Timeouts bound the phases of an exchange; the context's deadline, when
+// earlier, bounds each of them too. Zero means the default.
+type Timeouts struct {
+	Dial      time.Duration // connection and TLS handshake: 10 s
+	Write     time.Duration // the request, or each piece of a streamed one: 30 s
+	FirstByte time.Duration // from the request's end to the end of the reply's head: 120 s
+	Body      time.Duration // a body that is read whole: 120 s
+	Stream    time.Duration // between two reads of a streamed body: 10 min
+}
+
+// Trust is what a host is verified by, and what it is shown.
+type Trust struct {
+	Roots        *x509.CertPool    // the system's when nil
+	ServerName   string            // Key.Host when empty
+	Certificates []tls.Certificate // client certificates
+}
+
+// Options configure a Transport. Dial is required.
+type Options struct {
+	// Dial opens the connection below TLS. It judges the address.
+	Dial func(ctx context.Context, key Key) (net.Conn, error)
+	// Trust is asked once for each Key with TLS; nil means the zero Trust.
+	Trust    func(key Key) (Trust, error)
+	Timeouts Timeouts
+	// MaxConns bounds the open connections of one Key: 512 when zero.
+	MaxConns int
+}
+
+// Transport carries requests. It is safe for concurrent use.
+type Transport struct {
+	dialRaw  func(ctx context.Context, key Key) (net.Conn, error)
+	trust    func(key Key) (Trust, error)
+	timeouts Timeouts
+	maxConns int
+	maxPools int
+
+	mu     sync.Mutex
+	pools  map[Key]*pool
+	open   int
+	idle   int
+	timer  *time.Timer // runs sweep while connections are idle
+	closed bool
+
+	dials, reused, stale, surplus atomic.Uint64
+}
+
+// New makes a Transport.
+func New(o Options) *Transport {
+	t := &Transport{dialRaw: o.Dial, trust: o.Trust, timeouts: o.Timeouts, maxConns: o.MaxConns, maxPools: defaultMaxPools, pools: make(map[Key]*pool)}
+	if t.trust == nil {
+		t.trust = func(Key) (Trust, error) { return Trust{}, nil }
+	}
+	for _, d := range []struct {
+		at    *time.Duration
+		value time.Duration
+	}{
+		{&t.timeouts.Dial, defaultDial}, {&t.timeouts.Write, defaultWrite}, {&t.timeouts.FirstByte, defaultFirstByte},
+		{&t.timeouts.Body, defaultBody}, {&t.timeouts.Stream, defaultStream},
+	} {
+		if *d.at <= 0 {
+			*d.at = d.value
+		}
+	}
+	if t.maxConns <= 0 {
+		t.maxConns = defaultMaxConns
+	}
+	return t
+}
+
+// Do sends req to key and reads the reply into resp. sent is false, and err
+// wraps ErrNotSent, only when provably no byte of the request was written; with
+// any other error the provider may have acted. On an error resp is empty.
+//
+// req goes out as Header holds it: target (origin-form) and Host untouched by
+// URI(), nothing added but the framing. Do sets its Content-Length and its
+// protocol, HTTP/1.1. Hop-by-hop fields are the caller's to remove, in both
+// directions. Field names of the reply stay as they came except for those that
+// fasthttp keeps apart (Content-Type, Content-Length, Content-Encoding, Server,
+// Set-Cookie, Transfer-Encoding, Trailer); trailers are dropped. resp.SkipBody
+// is set for HEAD.
+//
+// ctx ends the exchange until Do returns; after that a streamed body is bounded
+// by Timeouts.Stream and by its Close.
+func (t *Transport) Do(ctx context.Context, key Key, req *fasthttp.Request, resp *fasthttp.Response, mode Mode) (sent bool, err error) {
+	_, sent, err = t.exchange(ctx, key, req, resp, mode, false)
+	return sent, err
+}
+
+// Switch is Do for a request that asks to change protocols. When the server
+// agrees (101) conn is the connection, with all that the server sent behind the
+// reply still to be read from it; otherwise conn is nil and resp is as after Do.
+func (t *Transport) Switch(ctx context.Context, key Key, req *fasthttp.Request, resp *fasthttp.Response, mode Mode) (conn net.Conn, sent bool, err error) {
+	c, sent, err := t.exchange(ctx, key, req, resp, mode, true)
+	if c == nil {
+		return nil, sent, err
+	}
+	return &switched{Conn: c.nc, c: c}, sent, err
+}
+
+// exchange returns a connection only when the server switched protocols and
+// upgrade allowed it.
+func (t *Transport) exchange(ctx context.Context, key Key, req *fasthttp.Request, resp *fasthttp.Response, mode Mode, upgrade bool) (up *conn, sent bool, err error) {
+	if mode.Idle <= 0 {
+		mode.Idle = defaultIdle
+	}
+	if mode.MaxReply <= 0 && !mode.Stream {
+		mode.MaxReply = defaultMaxReply
+	}
+	resp.ResetBody()
+	resp.SkipBody = req.Header.IsHead()
+	resp.Header.DisableNormalizing()
+	resp.Header.SetNoDefaultContentType(true)
+
+	out := acquireOutgoing()
+	defer out.release()
+	if err = out.encode(req); err != nil {
+		resp.Reset()
+		return nil, false, fmt.Errorf("%w: encode request: %w", ErrNotSent, err)
+	}
+	c, sent, err := t.send(ctx, key, out, mode)
+	if err != nil {
+		resp.Reset()
+		return nil, sent, err
+	}
+	c.idleFor = mode.Idle
+	switchedTo, err := c.receive(ctx, resp, mode, out.closing, upgrade)
+	if err != nil {
+		resp.Reset()
+		return nil, true, fmt.Errorf("read reply of %s: %w", key.Host, because(ctx, err))
+	}
+	if switchedTo {
+		return c, true, nil
+	}
+	return nil, true, nil
+}
+
+// send writes out on a pooled connection or a new one. A pooled connection that
+// fails before its first byte is replaced by a new one, once.
+func (t *Transport) send(ctx context.Context, key Key, out *outgoing, mode Mode) (c *conn, sent bool, err error) {
+	if err = ctx.Err(); err != nil {
+		return nil, false, fmt.Errorf("%w: %w", ErrNotSent, err)
+	}
+	p, err := t.poolOf(key)
+	if err != nil {
+		return nil, false, fmt.Errorf("%w: %w", ErrNotSent, err)
+	}
+	c = t.takeIdle(p, mode.Idle)
+	for {
+		if c == nil {
+			if c, err = t.dial(ctx, p); err != nil {
+				return nil, false, fmt.Errorf("%w: connect to %s: %w", ErrNotSent, key.Host, because(ctx, err))
+			}
+		}
+		c.watch(ctx)
+		before := c.wire.written
+		if err = c.write(ctx, out); err == nil {
+			return c, true, nil
+		}
+		err = because(ctx, err)
+		c.unwatch()
+		c.close()
+		if c.wire.written > before {
+			return nil, true, fmt.Errorf("write request to %s: %w", key.Host, err)
+		}
+		if !c.pooled || ctx.Err() != nil {
+			return nil, false, fmt.Errorf("%w: write request to %s: %w", ErrNotSent, key.Host, err)
+		}
+		t.stale.Add(1)
+		c = nil
+	}
+}
+
+// because puts the context's error in front of what it caused.
+func because(ctx context.Context, err error) error {
+	if cause := ctx.Err(); cause != nil && !errors.Is(err, cause) {
+		return fmt.Errorf("%w: %w", cause, err)
+	}
+	return err
+}
+
+// Stats is a snapshot of a Transport's counters.
+type Stats struct {
+	Dials   uint64 // connections opened
+	Reused  uint64 // exchanges that began on a pooled connection
+	Stale   uint64 // pooled connections found dead before the first byte
+	Surplus uint64 // connections cut because bytes stood behind a reply
+	Open    int    // connections open now, idle ones included
+	Idle    int
+	Pools   int
+}
+
+// Stats returns the counters.
+func (t *Transport) Stats() Stats {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return Stats{
+		Dials: t.dials.Load(), Reused: t.reused.Load(), Stale: t.stale.Load(), Surplus: t.surplus.Load(),
+		Open: t.open, Idle: t.idle, Pools: len(t.pools),
+	}
+}
