@@ -11,9 +11,9 @@ import (
 // receipt's time and the kept reply are the caller's to fill in. A call that
 // moves no money has Happened with any complete reply, without an amount.
 //
-// Only an error that Stripe gives before it acts, or a declined card, is DidNot,
-// and so is a payment intent that waits for a further call. A payment
-// that may still complete by itself has Happened, with all it may take.
+// Only an error that Stripe gives before it acts, a declined card, or an object
+// that is canceled or failed is DidNot. A payment that may still complete by
+// itself has Happened, with all it may take.
 // Whatever else comes back (409, 5xx, a reused idempotency key, bytes that are
 // not the object expected) is Uncertain.
 func (r *Rail) Outcome(in *spend.Intent, reply *rails.Reply) spend.Outcome {
@@ -107,9 +107,13 @@ func resultOf(operation string, object *fact) spend.Result {
 	switch object.text("object") {
 	case "payment_intent":
 		switch status {
-		case "succeeded", "processing", "requires_capture", "requires_action":
+		case "succeeded", "processing", "requires_capture", "requires_action",
+			// Stripe answers a confirmation that took nothing with an error. Where
+			// it says success all the same, these two statuses do not prove that
+			// nothing follows by itself, so they count.
+			"requires_payment_method", "requires_confirmation":
 			return spend.Happened
-		case "requires_payment_method", "requires_confirmation", "canceled":
+		case "canceled":
 			if operation == "payment_intents.create" || operation == "payment_intents.confirm" {
 				return spend.DidNot
 			}
