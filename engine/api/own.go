@@ -11,9 +11,9 @@ import (
 func (s *Server) own() []Route {
 	return []Route{
 		Handle("GET", "/about", Anyone, Problem, func(*Call) (int, any, error) { return 200, s.opt.About, nil }),
-		Handle("POST", "/freeze", Approver | Admin, Problem, func(c *Call) (int, any, error) { return s.freeze(c, true) }),
+		Handle("POST", "/freeze", Approver|Admin, Problem, func(c *Call) (int, any, error) { return s.freeze(c, true) }),
 		Handle("POST", "/unfreeze", Admin, Problem, func(c *Call) (int, any, error) { return s.freeze(c, false) }),
-		Handle("GET", "/requests/{id}", Admin | Approver, Problem, s.request),
+		Handle("GET", "/requests/{id}", Admin|Approver, Problem, s.request),
 		Handle("POST", "/requests/{id}/settle", Admin, Problem, func(c *Call) (int, any, error) { return s.testify(c, true) }),
 		Handle("POST", "/requests/{id}/fail", Admin, Problem, func(c *Call) (int, any, error) { return s.testify(c, false) }),
 	}

@@ -190,6 +190,9 @@ func (v Verdict) Message() string {
 			fmt.Fprintf(&b, " %s of %s left this %s.", l.Remaining.Decimal(), l.Limit, l.Period)
 		}
 	}
+	if v.Decision != Allow && (len(v.Balances) > 0 || !r.Limit.IsZero()) {
+		b.WriteString(" Amounts are in the smallest unit of their currency.")
+	}
 	switch {
 	case !r.RetryAt.IsZero():
 		fmt.Fprintf(&b, " It can succeed after %s.", r.RetryAt.UTC().Format(time.RFC3339))

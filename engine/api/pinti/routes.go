@@ -29,9 +29,9 @@ func Routes(opt Options) []api.Route {
 	return []api.Route{
 		api.Handle("GET", "/spend-requests", anyRole, fail, r.list),
 		api.Handle("GET", "/spend-requests/{id}", anyRole, fail, r.show),
-		api.Handle("GET", "/approvals", api.Approver | api.Admin, fail, r.approvals),
+		api.Handle("GET", "/approvals", api.Approver|api.Admin, fail, r.approvals),
 		api.Handle("POST", "/approvals/{id}/resolve", anyRole, fail, r.resolve),
-		api.Handle("GET", "/policies", api.Approver | api.Admin, fail, r.policies),
+		api.Handle("GET", "/policies", api.Approver|api.Admin, fail, r.policies),
 		api.Handle("GET", "/api-keys", api.Admin, fail, r.keys),
 		api.Handle("POST", "/api-keys", api.Admin, fail, r.createKey),
 		api.Handle("POST", "/api-keys/{id}/rotate", api.Admin, fail, r.rotateKey),
