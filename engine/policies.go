@@ -21,6 +21,13 @@ const (
 	FromAPI  = "api"
 )
 
+// Policy and Scope are those of package policy, for who speaks to the engine
+// only.
+type (
+	Policy = policy.Policy
+	Scope  = policy.Scope
+)
+
 // A policySet is every policy at one revision, decoded once. It is never
 // changed after it was made.
 type policySet struct {

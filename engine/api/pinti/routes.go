@@ -8,7 +8,6 @@ import (
 
 	"github.com/outgo/outgo/engine"
 	"github.com/outgo/outgo/engine/api"
-	"github.com/outgo/outgo/engine/policy"
 	"github.com/outgo/outgo/engine/spend"
 )
 
@@ -267,7 +266,7 @@ type policyView struct {
 	BlockedCategories        []string     `json:"blockedCategories"`
 	IsActive                 bool         `json:"isActive"`
 	Capabilities             string       `json:"capabilities"`
-	Scope                    policy.Scope `json:"scope"`
+	Scope                    engine.Scope `json:"scope"`
 	Version                  int          `json:"version"`
 	Source                   string       `json:"source"`
 }
@@ -277,7 +276,7 @@ type rawAmount struct{ spend.Amount }
 
 func (a rawAmount) MarshalJSON() ([]byte, error) { return api.Minor(a.Amount), nil }
 
-func viewPolicy(p *policy.Policy) policyView {
+func viewPolicy(p *engine.Policy) policyView {
 	v := policyView{
 		ID: p.ID, Name: p.Name, MaxSingleAmount: rawAmount{p.MaxSingle}, DailyLimit: rawAmount{p.Daily},
 		MonthlyLimit: rawAmount{p.Monthly}, RequireApprovalOver: rawAmount{p.RequireApprovalOver},
@@ -285,7 +284,7 @@ func viewPolicy(p *policy.Policy) policyView {
 		AllowedMerchants: some(p.AllowedMerchants), BlockedMerchants: some(p.BlockedMerchants),
 		AllowedCategories: some(p.AllowedCategories), BlockedCategories: some(p.BlockedCategories),
 		IsActive: p.Active, Capabilities: p.Capabilities, Version: p.Version, Source: p.Source,
-		Scope: policy.Scope{
+		Scope: engine.Scope{
 			Agents: some(p.Scope.Agents), Rails: some(p.Scope.Rails), Networks: some(p.Scope.Networks),
 			Operations: some(p.Scope.Operations), Modes: some(p.Scope.Modes),
 		},

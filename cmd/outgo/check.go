@@ -1,0 +1,97 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/outgo/outgo/config"
+	"github.com/outgo/outgo/engine/policy"
+)
+
+func newCheck(opt *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "check", Short: "Check the configuration and its policies", Args: cobra.NoArgs,
+		Long: `Check reads the configuration as serve would and judges all of it: every mistake is
+named with file, line, column and field. Nothing is started or changed.`,
+		Example: "  outgo check --config outgo.yaml\n  outgo check --json",
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := opt.load()
+			if err == nil {
+				err = checkPolicies(cfg)
+			}
+			var problems config.Problems
+			if err != nil && !errors.As(err, &problems) {
+				return err
+			}
+			if opt.json {
+				report := checkReport{OK: err == nil, Problems: problems}
+				if report.Problems == nil {
+					report.Problems = config.Problems{}
+				}
+				if perr := printJSON(c.OutOrStdout(), report); perr != nil {
+					return perr
+				}
+				if err != nil {
+					return exitStatus(statusFailed)
+				}
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(c.OutOrStdout(), summary(cfg))
+			return err
+		},
+	}
+}
+
+// checkReport is the result of check --json.
+type checkReport struct {
+	OK       bool            `json:"ok"`
+	Problems config.Problems `json:"problems"`
+}
+
+func summary(cfg *config.Config) string {
+	file := cfg.File()
+	if file == "" {
+		file = "the defaults (there is no " + defaultConfig + ")"
+	}
+	active := 0
+	for _, p := range cfg.Policies {
+		if p.IsActive {
+			active++
+		}
+	}
+	if active == 0 {
+		return file + ": valid, but no policy is active: every spend is denied until policies: has one"
+	}
+	return fmt.Sprintf("%s: valid, %d of %d policies active", file, active, len(cfg.Policies))
+}
+
+// checkPolicies asks the engine's own rules too, so that what check accepts is
+// what serve loads. Its error is config.Problems.
+func checkPolicies(cfg *config.Config) error {
+	var problems config.Problems
+	policies, err := policiesOf(cfg)
+	if err != nil {
+		return config.Problems{cfg.Problem("policies", err.Error(), "")}
+	}
+	for i := range policies {
+		if err := policies[i].Validate(); err != nil {
+			field, what := fmt.Sprintf("policies[%d]", i), err.Error()
+			var at *policy.FieldError
+			if errors.As(err, &at) {
+				field, what = field+"."+at.Field, at.Reason
+			}
+			what, remedy, _ := strings.Cut(what, "; ")
+			problems = append(problems, cfg.Problem(field, what, remedy))
+		}
+	}
+	if len(problems) > 0 {
+		return problems
+	}
+	return nil
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func newRequests(opt *options) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "requests",
+		Short:   "See spend requests, and settle unknown outcomes",
+		Example: "  outgo requests list --agent billing-bot\n  outgo requests show 0190c5f0-…",
+	}
+	var keyFile string
+	cmd.PersistentFlags().StringVar(&keyFile, "key-file", "", "file with the API key to act with (else "+keyVariable+", else a prompt)")
+
+	filters := url.Values{}
+	flags := map[string]*string{}
+	listCmd := &cobra.Command{
+		Use: "list", Short: "List spend requests, newest first", Args: cobra.NoArgs,
+		Example: "  outgo requests list --decision DENY --from 2026-11-01 --json",
+		RunE: func(c *cobra.Command, _ []string) error {
+			for name, v := range flags {
+				if *v != "" {
+					filters.Set(name, *v)
+				}
+			}
+			return withControl(opt, keyFile, func(ctl *control) error {
+				return list(c.OutOrStdout(), opt, ctl, "/spend-requests?"+filters.Encode(), writeRequests)
+			})
+		},
+	}
+	for _, f := range []struct{ flag, query, usage string }{
+		{"agent", "agentId", "only this agent's"},
+		{"merchant", "merchant", "only at this merchant"},
+		{"decision", "decision", "ALLOW, DENY or REQUIRE_APPROVAL"},
+		{"state", "state", "held, authorized, executing, settled, denied, failed, expired or canceled"},
+		{"from", "from", "made at or after this date or time"},
+		{"to", "to", "made before this date or time"},
+		{"text", "q", "with this text in an id, operation, payee, merchant or receipt"},
+		{"limit", "limit", "at most this many (default 50, at most 200)"},
+	} {
+		flags[f.query] = listCmd.Flags().String(f.flag, "", f.usage)
+	}
+	cmd.AddCommand(listCmd,
+		&cobra.Command{
+			Use: "show ID", Short: "Show one request with its verdict and receipts", Args: cobra.ExactArgs(1),
+			Example: "  outgo requests show 0190c5f0-…",
+			RunE: func(c *cobra.Command, args []string) error {
+				return withControl(opt, keyFile, func(ctl *control) error {
+					var raw json.RawMessage
+					if err := ctl.do("GET", "/requests/"+url.PathEscape(args[0]), nil, &raw); err != nil {
+						return err
+					}
+					return printJSON(c.OutOrStdout(), raw)
+				})
+			},
+		},
+		newTestify(opt, &keyFile, "settle", "it was paid"),
+		newTestify(opt, &keyFile, "fail", "it was not paid"),
+	)
+	return cmd
+}
+
+func newTestify(opt *options, keyFile *string, verb, what string) *cobra.Command {
+	var note string
+	c := &cobra.Command{
+		Use: verb + " ID", Short: "Give your word on an unknown outcome: " + what, Args: cobra.ExactArgs(1),
+		Example: "  outgo requests " + verb + " 0190c5f0-… --note \"looked at the provider's dashboard\"",
+		RunE: func(c *cobra.Command, args []string) error {
+			return withControl(opt, *keyFile, func(ctl *control) error {
+				var raw json.RawMessage
+				if err := ctl.do("POST", "/requests/"+url.PathEscape(args[0])+"/"+verb, map[string]string{"Note": note}, &raw); err != nil {
+					return err
+				}
+				if opt.json {
+					return printJSON(c.OutOrStdout(), raw)
+				}
+				var r struct{ ID, State string }
+				if err := json.Unmarshal(raw, &r); err != nil {
+					return fmt.Errorf("read outgo's answer: %w", err)
+				}
+				_, err := fmt.Fprintf(c.OutOrStdout(), "%s is %s\n", r.ID, r.State)
+				return err
+			})
+		},
+	}
+	c.Flags().StringVar(&note, "note", "", "how you know, for the record")
+	return c
+}
+
+func writeRequests(w io.Writer, rs []shownRequest) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "ID\tTIME\tAGENT\tAMOUNT\tOPERATION\tMERCHANT\tDECISION\tREASON\tSTATE\tRECEIPT")
+	for _, r := range rs {
+		at, receipt := "-", "-"
+		if r.CreatedAt != nil {
+			at = r.CreatedAt.Format(time.DateTime)
+		}
+		if n := len(r.Receipts); n > 0 {
+			receipt = orDash(printable(r.Receipts[n-1].ProviderTransactionID))
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.ID, at, printable(r.AgentID), r.amount(), r.Operation,
+			r.merchant(), r.Decision, r.DecisionReason, r.State, receipt)
+	}
+	return t.Flush()
+}

@@ -1,0 +1,351 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/outgo/outgo/config"
+	"github.com/outgo/outgo/engine"
+	"github.com/outgo/outgo/engine/api"
+	"github.com/outgo/outgo/proxy"
+	"github.com/outgo/outgo/proxy/ca"
+	"github.com/outgo/outgo/proxy/dial"
+	"github.com/outgo/outgo/rails"
+	"github.com/outgo/outgo/rails/stripe"
+)
+
+// drainTime bounds a shutdown: calls in flight have so long to get their reply.
+const drainTime = 30 * time.Second
+
+func newServe(opt *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "serve", Short: "Run the sidecar: the proxy and the control listener", Args: cobra.NoArgs,
+		Example: "  outgo serve --config outgo.yaml",
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := opt.load()
+			if err != nil {
+				return err
+			}
+			ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			s, err := startSidecar(ctx, cfg, newLog(), "serve")
+			if err != nil {
+				return err
+			}
+			if err := s.firstKey(ctx); err != nil {
+				s.stop()
+				return err
+			}
+			s.announce()
+			err = s.wait(ctx, opt)
+			s.stop()
+			return err
+		},
+	}
+}
+
+// A sidecar is everything that runs, in the order in which it is made: each part
+// needs only those above it.
+type sidecar struct {
+	cfg       *config.Config
+	log       *zap.Logger
+	ledger    *ledger
+	authority *ca.Authority
+	agents    *agents
+	metrics   *metrics
+	proxy     *proxy.Proxy
+	api       *api.Server
+	about     api.About
+	failed    chan error // a listener that ended by itself
+}
+
+// startSidecar wires and starts outgo. mode is "serve" or "run".
+func startSidecar(ctx context.Context, cfg *config.Config, log *zap.Logger, mode string) (_ *sidecar, err error) {
+	s := &sidecar{cfg: cfg, log: log, failed: make(chan error, 4)}
+	proxyLn, err := listen(cfg.Listen.Proxy, "listen.proxy")
+	if err != nil {
+		return nil, err
+	}
+	controlLn, err := listen(cfg.Listen.Control, "listen.control")
+	if err != nil {
+		_ = proxyLn.Close()
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_, _ = proxyLn.Close(), controlLn.Close()
+			s.stop()
+		}
+	}()
+	if s.ledger, err = openLedger(ctx, cfg); err != nil {
+		return nil, err
+	}
+	routes := routesOf(cfg)
+	if s.authority, err = ca.Load(ca.Options{Dir: filepath.Join(cfg.DataDir, "ca"), Names: namesOf(cfg), Constrain: cfg.CA.Constrain}); err != nil {
+		return nil, err
+	}
+	upstreams, err := upstreamsOf(cfg)
+	if err != nil {
+		return nil, err
+	}
+	s.agents = newAgents(cfg, s.ledger)
+	s.metrics = newMetrics(s)
+	s.proxy, err = proxy.New(proxy.Options{
+		Routes:           routes,
+		Authority:        s.authority,
+		Dialer:           dial.New(dial.Options{Self: addresses(proxyLn, controlLn)}),
+		Upstreams:        upstreams,
+		UnknownHosts:     cfg.Proxy.UnknownHosts,
+		HoldUnrecognised: cfg.Proxy.Unrecognised == "hold",
+		Identify:         s.agents.identify,
+		AuthRequired:     cfg.Proxy.Auth == "required",
+		Digest:           s.ledger.seal.Digest,
+		Gate:             s.ledger.engine,
+		Log:              log,
+		Observe:          s.observe,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.about = api.About{
+		Version: version(), Mode: mode, Proxy: proxyLn.Addr().String(), Control: controlLn.Addr().String(),
+		CA: s.authority.CertFile(), Bundle: s.authority.BundleFile(),
+	}
+	s.api = api.New(api.Options{
+		Engine: s.ledger.engine, Digest: s.ledger.digest, Routes: s.ledger.routes(),
+		Ready: s.ready, Metrics: s.metrics.serve, About: s.about, Log: log,
+	})
+	socket, err := listenSocket(filepath.Join(cfg.DataDir, socketFile))
+	if err != nil {
+		return nil, err
+	}
+	s.start("proxy", func() error { return s.proxy.Serve(proxyLn) })
+	s.start("control", func() error { return s.api.Serve(controlLn) })
+	s.start("control socket", func() error { return s.api.Serve(socket) })
+	return s, nil
+}
+
+// start runs one listener and reports it when it ends by itself.
+func (s *sidecar) start(name string, serve func() error) {
+	go func() {
+		if err := serve(); err != nil && !errors.Is(err, net.ErrClosed) {
+			s.failed <- fmt.Errorf("%s listener: %w", name, err)
+		}
+	}()
+}
+
+// wait returns when ctx ends or a listener fails; SIGHUP reads the config again.
+func (s *sidecar) wait(ctx context.Context, opt *options) error {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for {
+		select {
+		case <-ctx.Done():
+			s.log.Info("stopping")
+			return nil
+		case err := <-s.failed:
+			return err
+		case <-hup:
+			s.reload(ctx, opt)
+		}
+	}
+}
+
+// reload takes over the policies of the config file. Whatever else has changed
+// in it needs a restart, and a bad file changes nothing.
+func (s *sidecar) reload(ctx context.Context, opt *options) {
+	cfg, err := opt.load()
+	if err == nil {
+		err = s.ledger.syncPolicies(ctx, cfg)
+	}
+	if err != nil {
+		s.log.Error("config not reloaded, the old one stays in force", zap.Error(err))
+		return
+	}
+	s.log.Info("policies reloaded; other changes of the config take effect at the next start")
+}
+
+// stop drains and closes what was started, in the reverse order.
+func (s *sidecar) stop() {
+	if s.proxy != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+		defer cancel()
+		if err := s.proxy.Drain(ctx); err != nil {
+			s.log.Warn("not every call in flight ended in time; their outcomes are unknown and stay counted", zap.Error(err))
+		}
+	}
+	if s.api != nil {
+		_ = s.api.Shutdown() // it only fails for listeners that are closed already
+		_ = os.Remove(filepath.Join(s.cfg.DataDir, socketFile))
+	}
+	if s.ledger != nil {
+		s.ledger.close()
+	}
+	_ = s.log.Sync() // standard error cannot be synced on every system
+}
+
+func (s *sidecar) ready() error {
+	if s.ledger.engine.Stats().Stopped {
+		return errors.New("the ledger has stopped; the log says why")
+	}
+	return nil
+}
+
+// firstKey writes an admin key where there is none yet.
+func (s *sidecar) firstKey(ctx context.Context) error {
+	for _, k := range s.ledger.engine.APIKeys() {
+		if k.Role == "admin" && k.Revoked.IsZero() {
+			return nil
+		}
+	}
+	prefix, plaintext, digest, err := s.ledger.mint()
+	if err != nil {
+		return err
+	}
+	if _, err := s.ledger.engine.AddAPIKey(ctx, engine.APIKey{Prefix: prefix, Role: "admin", Digest: digest}); err != nil {
+		return err
+	}
+	file := filepath.Join(s.cfg.DataDir, adminKeyFile)
+	if err := os.WriteFile(file, []byte(plaintext+"\n"), 0o600); err != nil {
+		return fmt.Errorf("write admin key: %w", err)
+	}
+	s.log.Info("made an admin key", zap.String("file", file))
+	return nil
+}
+
+// announce says where outgo listens and what an operator should know.
+func (s *sidecar) announce() {
+	s.log.Info("outgo is serving", zap.String("proxy", s.about.Proxy), zap.String("control", s.about.Control),
+		zap.String("ca", s.about.CA), zap.String("data_dir", s.cfg.DataDir))
+	if len(s.cfg.Policies) == 0 {
+		if ps, err := s.ledger.engine.Policies(context.Background()); err == nil && len(ps) == 0 {
+			s.log.Warn("there is no policy, so every spend is denied (NO_ACTIVE_POLICY); add one under policies: in the config")
+		}
+	}
+	if s.authority.SystemRoots() == "" {
+		s.log.Warn("no system certificates were found, so programs that use the bundle trust outgo's authority only; set SSL_CERT_FILE to a file with the system's")
+	}
+	if !s.cfg.CA.Constrain {
+		s.log.Warn("the authority is not name-constrained: whoever has its key can impersonate any host to its clients")
+	}
+}
+
+// listen opens a TCP listener; field names the setting in an error.
+func listen(addr, field string) (net.Listener, error) {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("%s: cannot listen on %s: %w", field, addr, err)
+	}
+	return ln, nil
+}
+
+// listenSocket opens the control socket for this user alone. A socket file that
+// is left over from a crash is replaced: the ledger's lock has shown already that
+// nobody serves it.
+func listenSocket(path string) (net.Listener, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		_ = ln.Close()
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	return ln, nil
+}
+
+func addresses(lns ...net.Listener) []netip.AddrPort {
+	var out []netip.AddrPort
+	for _, ln := range lns {
+		if a, ok := ln.Addr().(*net.TCPAddr); ok {
+			out = append(out, a.AddrPort())
+		}
+	}
+	return out
+}
+
+// railsOf makes the rails of cfg. This is the one place that names them.
+func railsOf(cfg *config.Config) []proxy.Route {
+	route := func(r rails.Rail, hosts []string) proxy.Route {
+		return proxy.Route{Rail: r, Hosts: hosts, Wait: cfg.Wait(r.Name()), MaxBody: cfg.MaxBody(r.Name())}
+	}
+	known := config.Default().Rails.Stripe.Hosts
+	var extra []string
+	for _, h := range cfg.Rails.Stripe.Hosts {
+		if !slices.Contains(known, h) {
+			extra = append(extra, h)
+		}
+	}
+	// Every other host of Stripe's is taken in as well, where its rail refuses
+	// whatever it does not know.
+	stripeHosts := slices.Clone(cfg.Rails.Stripe.Hosts)
+	if len(stripeHosts) > 0 && !slices.Contains(stripeHosts, "*.stripe.com") {
+		stripeHosts = append(stripeHosts, "*.stripe.com")
+	}
+	out := []proxy.Route{
+		route(stripe.New(stripe.Options{Categories: cfg.Rails.Stripe.Categories, Hosts: extra}), stripeHosts),
+		route(rails.Closed("moonpay"), cfg.Rails.MoonPay.Hosts),
+		route(rails.Closed("evm"), cfg.Rails.EVM.Hosts),
+	}
+	for _, c := range cfg.Rails.Custom {
+		out = append(out, route(rails.Closed(c.Name()), c.Hosts()))
+	}
+	return out
+}
+
+// routesOf are the rails with their hosts, but for those without any.
+func routesOf(cfg *config.Config) []proxy.Route {
+	var out []proxy.Route
+	for _, r := range railsOf(cfg) {
+		if len(r.Hosts) > 0 {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// namesOf are the DNS names that the authority may vouch for.
+func namesOf(cfg *config.Config) []string {
+	var names []string
+	for _, r := range routesOf(cfg) {
+		names = append(names, r.Hosts...)
+	}
+	return names
+}
+
+func upstreamsOf(cfg *config.Config) (map[string]proxy.Upstream, error) {
+	out := make(map[string]proxy.Upstream, len(cfg.Upstreams))
+	for host, u := range cfg.Upstreams {
+		up := proxy.Upstream{URL: u.URL, ServerName: u.ServerName}
+		if u.CAFile != "" {
+			pem, err := os.ReadFile(u.CAFile)
+			if err != nil {
+				return nil, fmt.Errorf("upstreams.%s.ca_file: %w", host, err)
+			}
+			up.RootCAs = x509.NewCertPool()
+			if !up.RootCAs.AppendCertsFromPEM(pem) {
+				return nil, fmt.Errorf("upstreams.%s.ca_file: %s holds no certificate in PEM form", host, u.CAFile)
+			}
+		}
+		out[strings.ToLower(host)] = up
+	}
+	return out, nil
+}
