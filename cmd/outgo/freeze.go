@@ -28,7 +28,11 @@ func newFreeze(opt *options, on bool) *cobra.Command {
 				case rail != "":
 					what = "rail " + rail
 				}
-				_, err := fmt.Fprintf(c.OutOrStdout(), "%s: %s done\n", what, verb)
+				state := "frozen"
+				if !on {
+					state = "not frozen any more"
+				}
+				_, err := fmt.Fprintf(c.OutOrStdout(), "%s is %s\n", what, state)
 				return err
 			})
 		},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -50,6 +51,10 @@ func (o *options) load() (*config.Config, error) {
 	cfg, err := config.Load(config.Source{File: file, Env: o.env, Flags: flags})
 	if err != nil {
 		return nil, err
+	}
+	// Paths below it go into the environment of programs that may run elsewhere.
+	if cfg.DataDir, err = filepath.Abs(cfg.DataDir); err != nil {
+		return nil, fmt.Errorf("data_dir: %w", err)
 	}
 	return cfg, nil
 }

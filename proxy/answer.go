@@ -1,0 +1,207 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/valyala/fasthttp"
+	"go.uber.org/zap"
+
+	"github.com/outgo/outgo/engine/spend"
+	"github.com/outgo/outgo/rails"
+)
+
+// fail answers a call that ended before anything was sent.
+func (x *exchange) fail(err error) {
+	var refusal *rails.Refusal
+	var lookup *lookupError
+	switch {
+	case errors.As(err, &refusal):
+		x.answer(rails.Answer{Situation: rails.Refused, Code: refusal.Code, Param: refusal.Param, Request: x.request.ID,
+			Message: string(refusal.Code) + ": " + refusal.Reason + ". Nothing was sent."})
+	case errors.Is(err, errGone):
+		x.line.Decision = "gone"
+		x.w.cut()
+	case errors.Is(err, handOver{}):
+		x.handOver()
+	case errors.As(err, &lookup):
+		x.line.Err = err.Error()
+		x.answer(rails.Answer{Situation: rails.Unavailable, Code: spend.LookupFailed, Request: x.request.ID,
+			Message: fmt.Sprintf("outgo asked the provider what this call would move (%s) and got no usable answer. Nothing was sent. Sending it again later is safe.", lookup.lookup)})
+	default:
+		x.line.Err = err.Error()
+		if !errors.Is(err, errDraining) {
+			x.p.log.Error("a call could not be decided", zap.String("rail", x.line.Rail), zap.String("request", string(x.request.ID)), zap.Error(err))
+		}
+		x.answer(rails.Answer{Situation: rails.Unavailable, Code: spend.GuardUnavailable, Request: x.request.ID,
+			Message: "outgo cannot decide on payments at the moment. Nothing was sent. Sending it again later is safe."})
+	}
+}
+
+// refuse answers a call that the gate ruled must not be sent.
+func (x *exchange) refuse(next spend.Next) {
+	r := &x.request
+	a := rails.Answer{Situation: rails.Denied, Request: r.ID}
+	switch next {
+	case spend.Busy:
+		a.Situation, a.Code = rails.Busy, spend.ObjectBusy
+		a.Message = fmt.Sprintf("another call on the same object is under way or waits for approval (request %s). Nothing was sent. Send it again when that one has ended.", r.ID)
+	case spend.Doubt:
+		x.doubt()
+		return
+	case spend.Reused:
+		a.Situation, a.Code = rails.Refused, spend.KeyReused
+		a.Message = fmt.Sprintf("this idempotency key belongs to another call (request %s). Nothing was sent. Use a new key for a new payment.", r.ID)
+	default:
+		a.Code, a.Message = refusalOf(r)
+	}
+	x.answer(a)
+}
+
+// refusalOf says why a request is at an end.
+func refusalOf(r *spend.Request) (spend.Code, string) {
+	verdict := &r.Verdict
+	if r.Recheck != nil {
+		verdict = r.Recheck
+	}
+	switch {
+	case r.Why == spend.ApprovalRejected:
+		note := ""
+		if r.Approval != nil && r.Approval.Note != "" {
+			note = ", saying: " + r.Approval.Note
+		}
+		return r.Why, fmt.Sprintf("%s: a person rejected this payment%s. Nothing was sent. Do not send it again. (request %s)", r.Why, note, r.ID)
+	case r.State == spend.Expired || r.Why == spend.ApprovalExpired:
+		return spend.ApprovalExpired, fmt.Sprintf("%s: nobody approved this payment in time. Nothing was sent. Sending it again asks anew. (request %s)", spend.ApprovalExpired, r.ID)
+	case r.Why == spend.TooManyHolds:
+		return r.Why, fmt.Sprintf("%s: too many of this agent's payments wait for approval. Nothing was sent. Send it again when some are decided. (request %s)", r.Why, r.ID)
+	case verdict.Decision == spend.Deny:
+		return verdict.Code, fmt.Sprintf("%s Nothing was sent. (request %s)", verdict.Message(), r.ID)
+	case r.Why != "":
+		return r.Why, fmt.Sprintf("%s: the request is %s. Nothing was sent. (request %s)", r.Why, r.State, r.ID)
+	}
+	return verdict.Code, fmt.Sprintf("the request is %s. Nothing was sent. (request %s)", r.State, r.ID)
+}
+
+// handedOver is the attempt after which the SDKs send a call no more.
+const handedOver = 3
+
+// handOver answers a call that is still held: to be sent again while SDKs do so by
+// themselves, and to be taken up later after that.
+func (x *exchange) handOver() {
+	id := x.request.ID
+	a := rails.Answer{Situation: rails.HeldOn, Code: spend.ApprovalPending, Request: id}
+	again := "Send the same call again, with the same idempotency key, to go on waiting."
+	if x.request.Attempts >= handedOver {
+		a.Situation = rails.HeldOver
+		again = "Stop retrying. Once it is approved, send the same call again, with the same idempotency key, and it will go through once."
+	}
+	a.Message = fmt.Sprintf("%s: this payment waits for a person's approval (request %s). Nothing was sent. To approve it: outgo approvals approve %s. %s",
+		spend.ApprovalPending, id, id, again)
+	x.answer(a)
+}
+
+// doubt answers a call that was sent before with an outcome that nobody knows:
+// at first to be asked about again, since the reply may still come.
+func (x *exchange) doubt() {
+	id := x.request.ID
+	a := rails.Answer{Situation: rails.Uncertain, Code: spend.OutcomeUnknown, Request: id}
+	began := x.request.Began
+	if began.IsZero() || x.since(began) > x.p.times.Reply+x.p.times.Decide || x.request.Attempts >= handedOver || x.request.State.Final() {
+		a.Situation = rails.Unknown
+	}
+	a.Message = fmt.Sprintf("%s: this call was sent before and may have been paid (request %s). Do not send it under a new idempotency key. Ask the provider, or an operator (`outgo requests show %s`), what became of it.",
+		spend.OutcomeUnknown, id, id)
+	x.answer(a)
+}
+
+// unreachable answers a call that could not be sent.
+func (x *exchange) unreachable(cause error) {
+	if cause != nil {
+		x.line.Err = cause.Error()
+	}
+	what := "Nothing was sent."
+	if x.line.Class == spend.Read {
+		what = "It was a read, which changes nothing."
+	}
+	x.answer(rails.Answer{Situation: rails.Unreachable, Code: spend.UpstreamFailed, Request: x.request.ID,
+		Message: fmt.Sprintf("outgo could not reach %s. %s Sending it again is safe.", x.call.Host, what)})
+}
+
+// answer sends outgo's own answer in the rail's words.
+func (x *exchange) answer(a rails.Answer) {
+	reply := x.word(a)
+	// Rails that answer 400 to whatever they refuse leave these two to us.
+	if reply.Status == fasthttp.StatusBadRequest {
+		switch a.Code {
+		case spend.TooLarge:
+			reply.Status = fasthttp.StatusRequestEntityTooLarge
+		case spend.HostMismatch:
+			reply.Status = fasthttp.StatusMisdirectedRequest
+		}
+	}
+	writeReply(&x.ctx.Response, &reply)
+	h := &x.ctx.Response.Header
+	x.line.Decision, x.line.Code = decision(a), a.Code
+	h.Set("Outgo-Decision", x.line.Decision)
+	h.Set("Outgo-Code", string(a.Code))
+	if a.Request != "" {
+		h.Set("Outgo-Request", string(a.Request))
+	}
+}
+
+// word has the rail word an answer, and does without a rail that cannot.
+func (x *exchange) word(a rails.Answer) (reply rails.Reply) {
+	defer func() {
+		if v := recover(); v != nil {
+			x.p.log.Error("panic while wording an answer", zap.String("rail", x.line.Rail), zap.Any("panic", v), zap.Stack("stack"))
+			reply = rails.ProblemReply(a)
+		}
+	}()
+	return x.rail.Refuse(&x.call, a)
+}
+
+// decision is the value of Outgo-Decision.
+func decision(a rails.Answer) string {
+	switch a.Situation {
+	case rails.Denied:
+		if a.Code == spend.ApprovalExpired {
+			return "expired"
+		}
+		return "denied"
+	case rails.HeldOn, rails.HeldOver:
+		return "held"
+	case rails.Uncertain, rails.Unknown:
+		return "unknown"
+	case rails.Unavailable, rails.Unreachable:
+		return "unavailable"
+	case rails.Refused, rails.Busy:
+		return "refused"
+	}
+	return "refused"
+}
+
+// deliver sends an encoded reply of the provider's.
+func (x *exchange) deliver(kept []byte) {
+	reply, err := unkeep(kept)
+	if err != nil {
+		x.line.Err = err.Error()
+		x.doubt()
+		return
+	}
+	writeReply(&x.ctx.Response, &reply)
+}
+
+// writeReply makes out a reply from its parts.
+func writeReply(out *fasthttp.Response, r *rails.Reply) {
+	out.Reset()
+	out.Header.DisableNormalizing()
+	out.Header.SetNoDefaultContentType(true)
+	out.SetStatusCode(r.Status)
+	for i := range r.Header {
+		if f := &r.Header[i]; !isHop(f.Name) && !equalsAny(f.Name, "Content-Length") {
+			out.Header.Add(f.Name, f.Value)
+		}
+	}
+	out.SetBodyRaw(r.Body)
+}

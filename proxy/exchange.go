@@ -1,0 +1,179 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/valyala/fasthttp"
+	"go.uber.org/zap"
+
+	"github.com/outgo/outgo/engine/spend"
+	"github.com/outgo/outgo/rails"
+)
+
+// exchange is what every guarded call goes through, whatever way it came in. A
+// call is forwarded only by pass, which sends what moves no money, and by send,
+// on a ruling to forward.
+func (p *Proxy) exchange(x *exchange) {
+	defer x.end()
+	x.line.Class = x.rail.Match(&x.call)
+	if x.line.Class == spend.Read {
+		x.pass(x.call.Query, x.call.Body)
+		return
+	}
+	err := x.judge()
+	if err == nil && !x.gated() {
+		x.pass(x.judged.Query, x.judged.Body)
+		return
+	}
+	var r spend.Ruling
+	if err == nil {
+		r, err = x.authorize()
+	}
+	for err == nil {
+		x.request = r.Request
+		switch r.Next {
+		case spend.Forward:
+			x.send()
+			return
+		case spend.Await:
+			r, err = x.wait()
+		case spend.Begin:
+			r, err = x.begin()
+		case spend.Follow:
+			x.follow()
+			return
+		case spend.Replay:
+			x.replay()
+			return
+		default:
+			x.refuse(r.Next)
+			return
+		}
+	}
+	x.fail(err)
+}
+
+// exchange is one guarded call on its way.
+type exchange struct {
+	p     *Proxy
+	w     *wire
+	ctx   *fasthttp.RequestCtx
+	route *route
+	rail  rails.Rail
+	call  rails.Call
+	port  uint16
+	plain bool // no TLS between agent and outgo
+	agent string
+
+	credential string // digest of the call's Authorization
+	judged     rails.Judgement
+	request    spend.Request // as the last ruling gave it
+	turns      int           // of waiting and beginning
+	held       time.Time     // when waiting began
+	flight     *flight       // open from Forward until its outcome is known
+	forwarded  bool          // bytes may have left
+
+	start time.Time
+	line  Line
+}
+
+// maxTurns bounds how often one call goes from waiting to beginning and back,
+// which it does when what was approved is not what would be sent.
+const maxTurns = 16
+
+var (
+	errDraining = errors.New("outgo is shutting down")
+	errGone     = errors.New("the agent has hung up")
+)
+
+// handOver is the error of a call that has waited as long as it may.
+type handOver struct{}
+
+func (handOver) Error() string { return "still held after the time to wait" }
+
+func (p *Proxy) newExchange(ctx *fasthttp.RequestCtx, w *wire, r *route, host, agent string) *exchange {
+	x := &exchange{
+		p: p, w: w, ctx: ctx, route: r, rail: r.Rail, agent: agent,
+		port: w.port, plain: w.plain, start: p.clock(),
+	}
+	x.call.Host, x.call.Method, x.call.Header = host, w.head.method, w.head.fields
+	x.line = Line{Agent: agent, Rail: r.Rail.Name(), Host: host, Method: w.head.method}
+	return x
+}
+
+// gated reports whether the judged call needs a ruling.
+func (x *exchange) gated() bool {
+	in := &x.judged.Intent
+	switch in.Class {
+	case spend.Read:
+		return false
+	case spend.Other:
+		return in.Object != ""
+	case spend.Capability, spend.Spend, spend.Unrecognised:
+		return true
+	}
+	return true
+}
+
+// authorize asks for a ruling, unless outgo is shutting down.
+func (x *exchange) authorize() (spend.Ruling, error) {
+	if x.p.draining() {
+		return spend.Ruling{}, errDraining
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), x.p.times.Decide)
+	defer cancel()
+	r, err := x.p.opt.Gate.Authorize(ctx, x.judged.Intent)
+	if err != nil {
+		return spend.Ruling{}, fmt.Errorf("authorize call: %w", err)
+	}
+	return r, nil
+}
+
+// end writes the call's line, and turns a panic into an answer: into none at all
+// when a payment may be under way.
+func (x *exchange) end() {
+	if v := recover(); v != nil {
+		x.line.Err = fmt.Sprintf("panic: %T", v)
+		x.p.log.Error("panic while serving a call", zap.String("rail", x.line.Rail), zap.String("operation", x.line.Operation),
+			zap.String("request", string(x.request.ID)), zap.Any("panic", v), zap.Stack("stack"))
+		switch {
+		case x.flight != nil:
+			x.lose(spend.Outcome{Result: spend.Uncertain, Why: spend.OutcomeUnknown})
+		case x.forwarded:
+			x.cut()
+		default:
+			x.answer(rails.Answer{
+				Situation: rails.Unavailable, Code: spend.GuardUnavailable, Request: x.request.ID,
+				Message: "outgo failed while it judged this call. Nothing was sent. Sending it again is safe.",
+			})
+		}
+	}
+	x.account()
+	if x.w.unread() || x.p.draining() {
+		x.ctx.SetConnectionClose()
+	}
+	x.p.opt.Observe(x.line)
+}
+
+// account fills in the rest of the call's line.
+func (x *exchange) account() {
+	l := &x.line
+	l.Operation, l.Request = x.judged.Intent.Operation, x.request.ID
+	l.Path = x.call.Path
+	if x.judged.Intent.Class != "" {
+		l.Class = x.judged.Intent.Class
+	}
+	for i := range x.judged.Intent.Legs {
+		l.Amounts = append(l.Amounts, x.judged.Intent.Legs[i].Amount.String())
+	}
+	if !x.held.IsZero() {
+		l.Held = x.p.clock().Sub(x.held)
+	}
+	if l.Status == 0 && !x.w.closed.Load() {
+		l.Status = x.ctx.Response.StatusCode()
+	}
+	l.Total = x.p.clock().Sub(x.start)
+}

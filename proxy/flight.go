@@ -1,0 +1,136 @@
+package proxy
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/outgo/outgo/engine/spend"
+)
+
+// ending is how a flight ended for those who follow it.
+type ending int
+
+const (
+	lost    ending = iota // nobody knows
+	landed                // with a reply
+	notSent               // nothing was sent
+)
+
+// flight is one forwarded call and all who wait for its reply.
+type flight struct {
+	done  chan struct{} // closed at the end; the fields below are set before
+	how   ending
+	reply []byte // encoded, see keep
+}
+
+const (
+	// appear is how long a follower waits for its flight to be opened: the
+	// ruling that sends one caller and the one that makes another follow may
+	// arrive in either order.
+	appear = time.Second
+	// lingering bounds the flights that can be joined after their end, for a
+	// ruling to follow may arrive later than the reply.
+	lingering    = 256
+	lingeringFor = 2 * time.Second
+)
+
+// flights are the calls under way, by request.
+type flights struct {
+	mu     sync.Mutex
+	byID   map[spend.ID]*flight
+	opened chan struct{} // closed when a flight is opened; nil while nobody waits
+	ended  []endedFlight // oldest first
+}
+
+type endedFlight struct {
+	id spend.ID
+	at time.Time
+}
+
+// open starts the flight of a request.
+func (s *flights) open(id spend.ID) *flight {
+	f := &flight{done: make(chan struct{})}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.byID == nil {
+		s.byID = make(map[spend.ID]*flight)
+	}
+	s.byID[id] = f
+	if s.opened != nil {
+		close(s.opened)
+		s.opened = nil
+	}
+	return f
+}
+
+// land ends a flight and tells all who follow it.
+func (s *flights) land(id spend.ID, f *flight, how ending, reply []byte, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f.how, f.reply = how, reply
+	close(f.done)
+	s.ended = append(s.ended, endedFlight{id, now})
+	drop := 0
+	for drop < len(s.ended) && (len(s.ended)-drop > lingering || now.Sub(s.ended[drop].at) > lingeringFor) {
+		delete(s.byID, s.ended[drop].id)
+		drop++
+	}
+	if drop > 0 {
+		s.ended = append(s.ended[:0], s.ended[drop:]...)
+	}
+}
+
+// find returns the flight of a request, waiting a moment for it to be opened, or
+// nil if there is none.
+func (s *flights) find(ctx context.Context, id spend.ID) *flight {
+	ctx, cancel := context.WithTimeout(ctx, appear)
+	defer cancel()
+	for {
+		s.mu.Lock()
+		f := s.byID[id]
+		if f == nil && s.opened == nil {
+			s.opened = make(chan struct{})
+		}
+		opened := s.opened
+		s.mu.Unlock()
+		if f != nil {
+			return f
+		}
+		select {
+		case <-opened:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// follow answers the call with the reply to another one that is under way for
+// the same request. A call that finds no such flight was sent by an earlier life
+// of this process or by another one: its outcome is in doubt.
+func (x *exchange) follow() {
+	f := x.p.flights.find(context.Background(), x.request.ID)
+	if f == nil {
+		x.doubt()
+		return
+	}
+	began := x.p.clock()
+	limit := time.NewTimer(x.p.times.Reply + x.p.times.Decide)
+	defer limit.Stop()
+	select {
+	case <-f.done:
+	case <-limit.C:
+		x.doubt()
+		return
+	}
+	x.line.Upstream = x.since(began)
+	switch f.how {
+	case landed:
+		x.line.Decision = "joined"
+		x.deliver(f.reply)
+	case notSent:
+		x.unreachable(nil)
+	case lost:
+		x.doubt()
+	}
+}

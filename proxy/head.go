@@ -1,0 +1,166 @@
+package proxy
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/outgo/outgo/engine/spend"
+	"github.com/outgo/outgo/rails"
+)
+
+// The bounds of a request's head.
+const (
+	maxHead   = 64 << 10 // bytes, from the request line to the blank line
+	maxFields = 200
+)
+
+// chunked is the length of a body whose size the head does not tell.
+const chunked = -1
+
+// head is one request line with its header fields. All strings are parts of one
+// copy of the bytes as they came, so they outlive the buffer they were read into.
+type head struct {
+	method, target, proto string
+	fields                []rails.Field
+	length                int64 // of the body in bytes, or chunked
+	expect                bool  // the agent waits for "100 Continue"
+	close                 bool  // the agent wants the connection closed
+}
+
+// get returns the first value of a field and how many lines carry its name.
+func (h *head) get(name string) (value string, lines int) {
+	for i := range h.fields {
+		if strings.EqualFold(h.fields[i].Name, name) {
+			if lines == 0 {
+				value = h.fields[i].Value
+			}
+			lines++
+		}
+	}
+	return value, lines
+}
+
+// parse reads text, a whole head whose lines all end in CRLF, under a grammar
+// with one reading: what two HTTP parsers could take differently is refused.
+// What could be read before the fault stays in h, for the answer.
+func (h *head) parse(text string) *rails.Refusal {
+	*h = head{fields: h.fields[:0]}
+	line, rest, _ := strings.Cut(text, "\r\n")
+	if r := h.parseRequestLine(line); r != nil {
+		return r
+	}
+	for rest != "\r\n" {
+		line, rest, _ = strings.Cut(rest, "\r\n")
+		if r := h.parseField(line); r != nil {
+			return r
+		}
+		if len(h.fields) > maxFields {
+			return rails.Refusef(spend.TooLarge, "", "the request has more than %d header fields", maxFields)
+		}
+	}
+	return h.parseFraming()
+}
+
+func (h *head) parseRequestLine(line string) *rails.Refusal {
+	method, rest, ok1 := strings.Cut(line, " ")
+	target, proto, ok2 := strings.Cut(rest, " ")
+	if !ok1 || !ok2 || !isToken(method) || target == "" || !isVisible(target) {
+		return rails.Refusef(spend.Malformed, "", "the request line is not METHOD, a space, the target, a space and HTTP/1.1")
+	}
+	if proto != "HTTP/1.1" && proto != "HTTP/1.0" {
+		return rails.Refusef(spend.Malformed, "", "the protocol %.20q is not HTTP/1.1", proto)
+	}
+	h.method, h.target, h.proto = method, target, proto
+	h.close = proto == "HTTP/1.0"
+	return nil
+}
+
+func (h *head) parseField(line string) *rails.Refusal {
+	if line[0] == ' ' || line[0] == '\t' {
+		return rails.Refusef(spend.Ambiguous, "", "a header field is folded over two lines; send it on one")
+	}
+	name, value, ok := strings.Cut(line, ":")
+	if !ok || !isToken(name) {
+		return rails.Refusef(spend.Malformed, "", "the header line %.40q has no valid name before a colon", line)
+	}
+	value = strings.Trim(value, " \t")
+	for i := range len(value) {
+		if c := value[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return rails.Refusef(spend.Malformed, name, "the header field %.40q contains a control character", name)
+		}
+	}
+	h.fields = append(h.fields, rails.Field{Name: name, Value: value})
+	return nil
+}
+
+// parseFraming finds out where the body ends.
+func (h *head) parseFraming() *rails.Refusal {
+	length, lengths := h.get("Content-Length")
+	coding, codings := h.get("Transfer-Encoding")
+	switch {
+	case lengths > 0 && codings > 0:
+		return rails.Refusef(spend.Ambiguous, "Transfer-Encoding", "the request has both Content-Length and Transfer-Encoding; send one")
+	case lengths > 1:
+		return rails.Refusef(spend.Ambiguous, "Content-Length", "Content-Length is given %d times; send it once", lengths)
+	case codings > 1 || codings == 1 && !strings.EqualFold(coding, "chunked"):
+		return rails.Refusef(spend.Ambiguous, "Transfer-Encoding", "the only Transfer-Encoding understood is \"chunked\", once")
+	case codings == 1 && h.proto == "HTTP/1.0":
+		return rails.Refusef(spend.Ambiguous, "Transfer-Encoding", "HTTP/1.0 has no Transfer-Encoding")
+	case codings == 1:
+		h.length = chunked
+	case lengths == 1:
+		n, err := strconv.ParseUint(length, 10, 62)
+		if err != nil || strings.Trim(length, "0123456789") != "" {
+			return rails.Refusef(spend.Malformed, "Content-Length", "Content-Length %.30q is not a number of bytes", length)
+		}
+		h.length = int64(n)
+	}
+	if _, n := h.get("Trailer"); n > 0 {
+		return rails.Refusef(spend.Ambiguous, "Trailer", "trailer fields are not accepted; send them in the head")
+	}
+	expect, n := h.get("Expect")
+	if n > 1 || n == 1 && !strings.EqualFold(expect, "100-continue") {
+		return rails.Refusef(spend.Malformed, "Expect", "the only Expect understood is 100-continue")
+	}
+	h.expect = n == 1
+	for i := range h.fields {
+		if strings.EqualFold(h.fields[i].Name, "Connection") && hasListed(h.fields[i].Value, "close") {
+			h.close = true
+		}
+	}
+	return nil
+}
+
+// hasListed reports whether a comma-separated field value names item.
+func hasListed(value, item string) bool {
+	for part := range strings.SplitSeq(value, ",") {
+		if strings.EqualFold(strings.Trim(part, " \t"), item) {
+			return true
+		}
+	}
+	return false
+}
+
+// isToken reports whether s is a token of RFC 9110, section 5.6.2.
+func isToken(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return s != ""
+}
+
+// isVisible reports whether s is printable ASCII without spaces.
+func isVisible(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,261 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/outgo/outgo/engine/spend"
+	"github.com/outgo/outgo/proxy/upstream"
+	"github.com/outgo/outgo/rails"
+)
+
+// handleGuarded serves one call inside a tunnel to a guarded host. The server has
+// read its body.
+func (p *Proxy) handleGuarded(ctx *fasthttp.RequestCtx) {
+	w := wireOf(ctx)
+	x := p.newExchange(ctx, w, w.route, w.host, w.agent)
+	if r := x.admit(w.head.target); r != nil {
+		x.turnAway(r)
+		return
+	}
+	x.call.Body = ctx.PostBody()
+	p.exchange(x)
+}
+
+// wireOf returns the connection that a call came in on; the servers are given no
+// other kind.
+func wireOf(ctx *fasthttp.RequestCtx) *wire { return ctx.Conn().(*wire) } //nolint:forcetypeassert // see above
+
+// admit checks a guarded call before its rail sees it, and fills in the target.
+func (x *exchange) admit(target string) *rails.Refusal {
+	w := x.w
+	if w.fault != nil {
+		return w.fault
+	}
+	path, query, hasQuery, err := rails.CanonicalTarget(target)
+	if err != nil {
+		return asRefusal(err)
+	}
+	x.call.Path, x.call.Query, x.call.HasQuery = path, query, hasQuery
+	if r := validate(&w.head, x.call.Host, x.port); r != nil {
+		return r
+	}
+	if x.plain && !x.p.table.plain(x.call.Host, x.route) {
+		return rails.Refusef(spend.PlainHTTP, "", "%s is called without TLS; use https://", x.call.Host)
+	}
+	return nil
+}
+
+func asRefusal(err error) *rails.Refusal {
+	var r *rails.Refusal
+	if errors.As(err, &r) {
+		return r
+	}
+	return rails.Refusef(spend.Malformed, "", "%v", err)
+}
+
+// turnAway refuses a call that never got to its rail, and closes the connection:
+// where one message was not understood, nothing says where the next begins.
+func (x *exchange) turnAway(r *rails.Refusal) {
+	defer x.end()
+	x.fail(r)
+	x.ctx.SetConnectionClose()
+}
+
+// answerBroken answers a call whose body broke off, broke the framing, or was too
+// long. The server closes the connection after it.
+func (p *Proxy) answerBroken(ctx *fasthttp.RequestCtx, _ error) {
+	w := wireOf(ctx)
+	r := w.fault
+	if r == nil && w.late {
+		r = rails.Refusef(spend.Malformed, "", "the body did not arrive in time")
+	}
+	if r == nil {
+		w.cut() // the agent has gone, and whom would an answer reach?
+		return
+	}
+	if w.route != nil {
+		p.newExchange(ctx, w, w.route, w.host, w.agent).turnAway(r)
+		return
+	}
+	p.say(ctx, w, fasthttp.StatusBadRequest, "refused", r.Code, r.Reason)
+}
+
+// serveOpen serves a connection that is not a tunnel to a guarded host.
+func (p *Proxy) serveOpen(w *wire) {
+	defer p.conns.drop(w.raw)
+	w.times, w.busy = p.times, &p.busy
+	p.open.ServeConn(w) //nolint:errcheck // what went wrong was answered
+}
+
+// handleOpen serves one call that did not come through a tunnel to a guarded host:
+// inside an inspected one, or in absolute form on the listener itself.
+func (p *Proxy) handleOpen(ctx *fasthttp.RequestCtx) {
+	w := wireOf(ctx)
+	defer func() {
+		if w.unread() || p.draining() {
+			ctx.SetConnectionClose()
+		}
+	}()
+	switch {
+	case w.fault != nil:
+		p.say(ctx, w, fasthttp.StatusBadRequest, "refused", w.fault.Code, w.fault.Reason)
+	case w.host != "":
+		p.handleInspected(ctx, w)
+	case strings.HasPrefix(w.head.target, "/"):
+		p.handlePage(ctx, w)
+	default:
+		p.handleAbsolute(ctx, w)
+	}
+}
+
+func (p *Proxy) handleInspected(ctx *fasthttp.RequestCtx, w *wire) {
+	if r := checkHost(&w.head, w.host, w.port); r != nil {
+		p.say(ctx, w, fasthttp.StatusMisdirectedRequest, "refused", r.Code, r.Reason)
+		return
+	}
+	if !strings.HasPrefix(w.head.target, "/") {
+		p.say(ctx, w, fasthttp.StatusBadRequest, "refused", spend.Malformed, "inside a tunnel the target begins with a slash")
+		return
+	}
+	p.relay(ctx, w, w.agent, w.host, w.port, w.head.target)
+}
+
+// handlePage answers what a browser or a health check asks of the proxy itself.
+func (p *Proxy) handlePage(ctx *fasthttp.RequestCtx, w *wire) {
+	if w.head.target != "/" || w.head.method != "GET" && w.head.method != "HEAD" {
+		p.say(ctx, w, fasthttp.StatusMisdirectedRequest, "refused", spend.HostMismatch,
+			"this is a proxy, and the request names no host; set HTTPS_PROXY and HTTP_PROXY to this address instead of calling it")
+		return
+	}
+	ctx.SetContentType("text/plain; charset=utf-8")
+	ctx.SetBodyString("This is outgo, a proxy that judges what agents spend.\n" +
+		"Send traffic through it: HTTPS_PROXY=http://" + w.raw.LocalAddr().String() + " with outgo's authority trusted.\n" +
+		"`outgo env` prints the whole environment, `outgo run -- CMD` starts a program with it.\n")
+}
+
+// handleAbsolute serves "GET http://host/path".
+func (p *Proxy) handleAbsolute(ctx *fasthttp.RequestCtx, w *wire) {
+	var credentials []string
+	for i := range w.head.fields {
+		if strings.EqualFold(w.head.fields[i].Name, "Proxy-Authorization") {
+			credentials = append(credentials, w.head.fields[i].Value)
+		}
+	}
+	agent, ok := p.identify(credentials, w.raw.RemoteAddr())
+	if !ok {
+		p.say(ctx, w, fasthttp.StatusProxyAuthRequired, "refused", "", strings.TrimSuffix(whoAreYou, "\n"))
+		ctx.Response.Header.Set("Proxy-Authenticate", challenge)
+		return
+	}
+	rest, ok := cutPrefixFold(w.head.target, "http://")
+	at, target := rest, "/"
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		at, target = rest[:i], rest[i:]
+	}
+	host, port, err := splitAuthority(at, 80)
+	if !ok || err != nil || target[0] != '/' {
+		p.say(ctx, w, fasthttp.StatusBadRequest, "refused", spend.Malformed, "the target is not http://host/path; https goes through CONNECT")
+		return
+	}
+	if r := p.table.find(host); r != nil {
+		x := p.newExchange(ctx, w, r, host, agent)
+		x.port = port
+		x.readPlain(target)
+		return
+	}
+	if r := checkHost(&w.head, host, port); r != nil {
+		p.say(ctx, w, fasthttp.StatusMisdirectedRequest, "refused", r.Code, r.Reason)
+		return
+	}
+	if p.opt.UnknownHosts == Deny {
+		p.say(ctx, w, fasthttp.StatusForbidden, "denied", spend.HostDenied, "outgo is configured to let agents reach listed hosts only, and "+host+" is not one")
+		return
+	}
+	p.relay(ctx, w, agent, host, port, target)
+}
+
+func cutPrefixFold(s, prefix string) (string, bool) {
+	if !hasPrefixFold(s, prefix) {
+		return s, false
+	}
+	return s[len(prefix):], true
+}
+
+// readPlain serves a call to a guarded host in absolute form. Its body has been
+// read in part only.
+func (x *exchange) readPlain(target string) {
+	if r := x.admit(target); r != nil {
+		x.turnAway(r)
+		return
+	}
+	var err error
+	if s := x.ctx.RequestBodyStream(); s != nil {
+		x.call.Body, err = io.ReadAll(io.LimitReader(s, int64(x.route.MaxBody)+1))
+	}
+	switch {
+	case x.w.fault != nil:
+		x.turnAway(x.w.fault)
+	case err != nil:
+		x.w.cut()
+	case len(x.call.Body) > x.route.MaxBody:
+		x.turnAway(rails.Refusef(spend.TooLarge, "", "the body is longer than the %d bytes that outgo judges", x.route.MaxBody))
+	default:
+		x.p.exchange(x)
+	}
+}
+
+// relay forwards a call that no rail claims, streaming both ways.
+func (p *Proxy) relay(ctx *fasthttp.RequestCtx, w *wire, agent, host string, port uint16, target string) {
+	start := p.clock()
+	out := fasthttp.AcquireRequest()
+	defer fasthttp.ReleaseRequest(out)
+	fillRequest(out, host, port, w.plain, w.head.method, target, w.head.fields, nil)
+	if w.head.length != 0 {
+		out.SetBodyStream(ctx.RequestBodyStream(), int(w.head.length))
+	}
+	sent, err := p.up.Do(context.Background(), p.key(agent, host, port, w.plain), out, &ctx.Response, upstream.Mode{Stream: true, MaxReply: maxWhole})
+	l := Line{Agent: agent, Host: host, Method: w.head.method, Path: pathOf(target), Decision: "passed", Upstream: p.clock().Sub(start)}
+	switch {
+	case err == nil:
+		cleanReply(&ctx.Response)
+		l.Status = ctx.Response.StatusCode()
+	case !sent:
+		r := rejectDial(err)
+		l.Decision, l.Code, l.Status, l.Err = r.decision, r.code, r.status, err.Error()
+		writeText(ctx, r.status, r.decision, r.code, fmt.Sprintf("%s could not be reached: %s", host, r.text))
+	default:
+		l.Decision, l.Err = "cut", err.Error()
+		w.cut()
+	}
+	l.Total = p.clock().Sub(start)
+	p.opt.Observe(l)
+}
+
+func pathOf(target string) string {
+	path, _, _ := strings.Cut(target, "?")
+	return path
+}
+
+// say answers a call that no rail has a format for, and closes the connection.
+func (p *Proxy) say(ctx *fasthttp.RequestCtx, w *wire, status int, decision string, code spend.Code, text string) {
+	writeText(ctx, status, decision, code, text)
+	ctx.SetConnectionClose()
+	p.opt.Observe(Line{Agent: w.agent, Host: w.host, Method: w.head.method, Decision: decision, Code: code, Status: status})
+}
+
+func writeText(ctx *fasthttp.RequestCtx, status int, decision string, code spend.Code, text string) {
+	ctx.Response.Header.SetNoDefaultContentType(true)
+	ctx.SetStatusCode(status)
+	ctx.SetContentType("text/plain; charset=utf-8")
+	ctx.Response.Header.Set("Outgo-Decision", decision)
+	if code != "" {
+		ctx.Response.Header.Set("Outgo-Code", string(code))
+	}
+	ctx.SetBodyString("outgo: " + text + "\n")
+}

@@ -1,0 +1,157 @@
+package proxy
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/outgo/outgo/engine/spend"
+	"github.com/outgo/outgo/proxy/upstream"
+	"github.com/outgo/outgo/rails"
+)
+
+const (
+	maxLookups     = 3
+	maxLookupReply = 1 << 20
+
+	// keyDigits is how much of a digest goes into an upstream idempotency key.
+	keyDigits = 40
+
+	// encoder is the version of what fingerprint covers and in what order.
+	encoder = "1"
+)
+
+// lookupError is the error of a call whose amount the provider did not tell.
+type lookupError struct {
+	lookup rails.Lookup
+	err    error
+}
+
+func (e *lookupError) Error() string { return fmt.Sprintf("look up %s: %v", e.lookup, e.err) }
+func (e *lookupError) Unwrap() error { return e.err }
+
+// judge has the rail read the call, performs the lookups that it asks for, and
+// completes the intent. Every time it is called it looks up anew.
+func (x *exchange) judge() error {
+	var facts []rails.Fact
+	j, err := x.rail.Intent(&x.call, nil)
+	if err == nil && len(j.Lookups) > 0 {
+		ctx, cancel := context.WithTimeout(context.Background(), x.p.times.Lookup)
+		defer cancel()
+		for err == nil && len(j.Lookups) > 0 {
+			if facts, err = x.lookUp(ctx, facts, j.Lookups, j.KeyHeader); err == nil {
+				j, err = x.rail.Intent(&x.call, facts)
+			}
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if j.Intent.Class == spend.Unrecognised && !x.p.opt.HoldUnrecognised {
+		x.judged.Intent.Operation = j.Intent.Operation
+		return rails.Refusef(spend.UnrecognisedCall, "", "outgo does not know what %s %s does with money, so it was not sent; an operator can have such calls held for approval with `proxy.unrecognised: hold`", x.call.Method, x.call.Path)
+	}
+	x.judged = j
+	x.complete(&x.judged.Intent)
+	return nil
+}
+
+// lookUp performs lookups and appends what the provider answered to facts.
+func (x *exchange) lookUp(ctx context.Context, facts []rails.Fact, lookups []rails.Lookup, keyHeader string) ([]rails.Fact, error) {
+	began := x.p.clock()
+	defer func() { x.line.Upstream += x.p.clock().Sub(began) }()
+	for _, l := range lookups {
+		if len(facts) == maxLookups {
+			return nil, &lookupError{l, fmt.Errorf("more than %d lookups", maxLookups)}
+		}
+		reply, err := x.get(ctx, l, keyHeader)
+		if err != nil {
+			return nil, &lookupError{l, err}
+		}
+		facts = append(facts, rails.Fact{Lookup: l, Reply: reply})
+	}
+	return facts, nil
+}
+
+// get reads one object with the call's own credentials, account and version.
+func (x *exchange) get(ctx context.Context, l rails.Lookup, keyHeader string) (rails.Reply, error) {
+	if _, _, _, err := rails.CanonicalTarget(l.Target); err != nil {
+		return rails.Reply{}, err
+	}
+	out, in := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
+	x.prepare(out, "GET", l.Target, func(name string) bool {
+		return hasPrefixFold(name, "Content-") || hasPrefixFold(name, "If-") ||
+			equalsAny(name, "Range", "Idempotency-Key", "Accept-Encoding") || keyHeader != "" && strings.EqualFold(name, keyHeader)
+	})
+	out.Header.Set("Accept-Encoding", "identity")
+	defer fasthttp.ReleaseRequest(out)
+	defer fasthttp.ReleaseResponse(in)
+	if _, err := x.p.up.Do(ctx, x.key(), out, in, upstream.Mode{MaxReply: maxLookupReply}); err != nil {
+		return rails.Reply{}, err
+	}
+	return readReply(in)
+}
+
+func (x *exchange) key() upstream.Key {
+	return x.p.key(x.agent, x.call.Host, x.port, x.plain)
+}
+
+// complete fills in who makes the call and what makes it the same call again.
+func (x *exchange) complete(in *spend.Intent) {
+	in.Agent = x.agent
+	if in.Rail == "" {
+		in.Rail = x.rail.Name()
+	}
+	if x.credential == "" {
+		x.credential = x.p.opt.Digest("credential", x.call.Get("Authorization"))
+	}
+	in.DedupKey = ""
+	if x.judged.Key != "" {
+		in.DedupKey = x.p.opt.Digest("dedup", in.Agent, "wire:"+in.Rail, x.credential, in.ActingAccount, x.judged.Key)
+	}
+	var f fingerprint
+	f.grow(len(x.judged.Canonical))
+	for _, part := range [...]string{encoder, in.Rail, x.call.Host, x.call.Method, x.call.Path} {
+		f.add(part)
+	}
+	f.add(string(x.judged.Canonical))
+	for _, part := range [...]string{in.ActingAccount, string(in.Mode), x.judged.Version, x.credential} {
+		f.add(part)
+	}
+	in.Fingerprint = f.String()
+}
+
+// fingerprint hashes parts, each behind its length.
+type fingerprint struct{ b []byte }
+
+func (f *fingerprint) grow(n int) { f.b = make([]byte, 0, n+512) }
+
+func (f *fingerprint) add(part string) {
+	f.b = binary.BigEndian.AppendUint64(f.b, uint64(len(part)))
+	f.b = append(f.b, part...)
+}
+
+// String returns the hash in hex.
+func (f *fingerprint) String() string {
+	sum := sha256.Sum256(f.b)
+	return hex.EncodeToString(sum[:])
+}
+
+// upstreamKey is the idempotency key that the provider gets: the agent's own
+// under outgo's seal, so that two agents with the same key never meet, or one
+// made of the request where the agent sent none.
+func (x *exchange) upstreamKey() string {
+	if x.judged.Key != "" {
+		return "outgo_" + x.p.opt.Digest("upstream-key", x.agent, x.judged.Key)[:keyDigits]
+	}
+	return "outgo_" + x.p.opt.Digest("upstream-key", string(x.request.ID))[:keyDigits]
+}
+
+// since is how long ago t was by the proxy's clock.
+func (x *exchange) since(t time.Time) time.Duration { return x.p.clock().Sub(t) }

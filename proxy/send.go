@@ -1,0 +1,211 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+	"go.uber.org/zap"
+
+	"github.com/outgo/outgo/engine/spend"
+	"github.com/outgo/outgo/proxy/upstream"
+	"github.com/outgo/outgo/rails"
+)
+
+// maxReply is the longest reply, in bytes, to a judged call; a longer one is an
+// unknown outcome, since its receipt cannot be read.
+const maxReply = 8 << 20
+
+// send forwards a call whose payment has begun, and gives the agent the reply once
+// its outcome is recorded. It does not stop when the agent hangs up: the receipt
+// is wanted all the same.
+func (x *exchange) send() {
+	x.flight = x.p.flights.open(x.request.ID)
+	sent, err := x.forward()
+	switch {
+	case err != nil && (!sent || errors.Is(err, upstream.ErrNotSent)):
+		x.notSent(err)
+	case err != nil:
+		x.line.Err = err.Error()
+		x.lose(spend.Outcome{Result: spend.Uncertain, Why: spend.OutcomeUnknown})
+	default:
+		x.settle()
+	}
+}
+
+// forward sends the judged bytes and reads the whole reply into the answer.
+func (x *exchange) forward() (sent bool, err error) {
+	target := x.call.Path
+	if x.judged.Query != "" {
+		target += "?" + x.judged.Query
+	}
+	out := fasthttp.AcquireRequest()
+	x.prepare(out, x.call.Method, target, func(name string) bool {
+		return strings.EqualFold(name, "Accept-Encoding") || x.judged.KeyHeader != "" && strings.EqualFold(name, x.judged.KeyHeader)
+	})
+	out.Header.Set("Accept-Encoding", "identity")
+	if x.judged.KeyHeader != "" {
+		out.Header.Set(x.judged.KeyHeader, x.upstreamKey())
+	}
+	out.SetBodyRaw(x.judged.Body)
+	ctx, cancel := context.WithTimeout(context.Background(), x.p.times.Reply)
+	defer cancel()
+	began := x.p.clock()
+	x.forwarded = true
+	sent, err = x.p.up.Do(ctx, x.key(), out, &x.ctx.Response, upstream.Mode{MaxReply: maxReply})
+	x.line.Upstream += x.since(began)
+	fasthttp.ReleaseRequest(out)
+	return sent, err
+}
+
+// settle reads the receipt off the reply, records it, and passes the reply on.
+func (x *exchange) settle() {
+	kept := keep(&x.ctx.Response)
+	o := x.outcome(kept)
+	if err := x.finish(o); err != nil {
+		x.line.Err = err.Error()
+		x.p.late.add(x.request.ID, o)
+		x.landAs(lost, nil)
+		x.cut()
+		return
+	}
+	x.line.Decision = "forwarded"
+	x.line.Code = o.Why
+	x.clean()
+	x.landAs(landed, kept)
+}
+
+// outcome asks the rail what the reply proves.
+func (x *exchange) outcome(kept []byte) spend.Outcome {
+	reply, err := unkeep(kept)
+	if err == nil {
+		reply, err = inflate(reply)
+	}
+	if err != nil {
+		return spend.Outcome{Result: spend.Uncertain, Why: spend.OutcomeUnknown, Receipt: spend.Receipt{
+			Source: spend.FromWire, At: x.p.clock(), Note: "the reply could not be read: " + err.Error(),
+		}}
+	}
+	o := x.rail.Outcome(&x.judged.Intent, &reply)
+	r := &o.Receipt
+	r.Source = spend.FromWire
+	if r.At.IsZero() {
+		r.At = x.p.clock()
+	}
+	if r.HTTPStatus == 0 {
+		r.HTTPStatus = reply.Status
+	}
+	o.Reply = nil
+	if o.Result == spend.Happened && x.judged.Intent.DedupKey != "" && len(kept) <= maxKept {
+		o.Reply = kept
+	}
+	return o
+}
+
+// finish records an outcome, whether or not the agent is still there.
+func (x *exchange) finish(o spend.Outcome) error {
+	err := finishSafely(x.p.opt.Gate, x.request.ID, o, x.p.times.Decide)
+	if err != nil {
+		x.p.log.Error("outcome of a payment was not recorded; it will be tried again",
+			zap.String("request", string(x.request.ID)), zap.String("outcome", string(o.Result)), zap.Error(err))
+	}
+	return err
+}
+
+// notSent ends a payment of which no byte has left.
+func (x *exchange) notSent(cause error) {
+	o := spend.Outcome{Result: spend.DidNot, Why: spend.UpstreamFailed, Receipt: spend.Receipt{
+		Source: spend.FromWire, At: x.p.clock(), Note: "nothing was sent",
+	}}
+	if err := x.finish(o); err != nil {
+		x.p.late.add(x.request.ID, o)
+	}
+	x.landAs(notSent, nil)
+	x.unreachable(cause)
+}
+
+// lose ends a payment of which nobody knows what became. The agent is told
+// nothing, since whatever it was told could be untrue.
+func (x *exchange) lose(o spend.Outcome) {
+	o.Receipt.Source, o.Receipt.At = spend.FromWire, x.p.clock()
+	if err := x.finish(o); err != nil {
+		x.p.late.add(x.request.ID, o)
+	}
+	x.line.Code = o.Why
+	x.landAs(lost, nil)
+	x.cut()
+}
+
+func (x *exchange) landAs(how ending, kept []byte) {
+	f := x.flight
+	x.flight = nil
+	x.p.flights.land(x.request.ID, f, how, kept, x.p.clock())
+}
+
+func (x *exchange) cut() {
+	x.line.Decision = "cut"
+	x.w.cut()
+}
+
+// replay gives a settled call its reply again: the kept one, or the provider's,
+// where it promises the same reply to the same key and does nothing else.
+func (x *exchange) replay() {
+	ctx, cancel := context.WithTimeout(context.Background(), x.p.times.Decide)
+	defer cancel()
+	kept, err := x.p.opt.Gate.Reply(ctx, x.request.ID)
+	switch {
+	case err == nil:
+		x.line.Decision = "replayed"
+		x.deliver(kept)
+		return
+	case !errors.Is(err, spend.NotFound):
+		x.fail(fmt.Errorf("read kept reply: %w", err))
+		return
+	case x.judged.KeyHeader == "" || x.since(x.request.Changed) >= x.judged.Replayable:
+		x.doubt()
+		return
+	}
+	sent, err := x.forward()
+	switch {
+	case err == nil:
+		x.line.Decision = "replayed"
+		x.clean()
+	case !sent || errors.Is(err, upstream.ErrNotSent):
+		x.unreachable(err)
+	default:
+		x.line.Err = err.Error()
+		x.cut()
+	}
+}
+
+// prepare fills in a request to the call's host with the call's own fields, but
+// for those between neighbours and those that skip names.
+func (x *exchange) prepare(out *fasthttp.Request, method, target string, skip func(name string) bool) {
+	fillRequest(out, x.call.Host, x.port, x.plain, method, target, x.call.Header, skip)
+}
+
+func fillRequest(out *fasthttp.Request, host string, port uint16, plain bool, method, target string, fields []rails.Field, skip func(string) bool) {
+	h := &out.Header
+	h.DisableNormalizing()
+	h.SetNoDefaultContentType(true)
+	h.SetMethod(method)
+	h.SetRequestURI(target)
+	h.SetHost(authority(host, port, plain))
+	for i := range fields {
+		name := fields[i].Name
+		if isHop(name) || equalsAny(name, "Host", "Content-Length", "Expect") || isNamedHop(fields, name) || skip != nil && skip(name) {
+			continue
+		}
+		h.Add(name, fields[i].Value)
+	}
+}
+
+// authority writes a host with its port, unless that is the scheme's own.
+func authority(host string, port uint16, plain bool) string {
+	if port == 0 || !plain && port == 443 || plain && port == 80 {
+		return host
+	}
+	return fmt.Sprintf("%s:%d", host, port)
+}

@@ -1,0 +1,102 @@
+package proxy
+
+import (
+	"strings"
+
+	"github.com/outgo/outgo/engine/spend"
+	"github.com/outgo/outgo/rails"
+)
+
+// validate checks what the grammar of head leaves open and what a guarded call
+// may not leave open: one method, one target, one host, one value of each header
+// field that changes what the call means.
+func validate(h *head, host string, port uint16) *rails.Refusal {
+	switch {
+	case !isMethod(h.method):
+		return rails.Refusef(spend.Malformed, "", "the method %.20q is not one of GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS, in upper case", h.method)
+	case h.proto != "HTTP/1.1":
+		return rails.Refusef(spend.Malformed, "", "guarded calls are made in HTTP/1.1, not in %s", h.proto)
+	case (h.method == "GET" || h.method == "HEAD") && h.length != 0:
+		return rails.Refusef(spend.Ambiguous, "Content-Length", "a %s has no body; put parameters into the query", h.method)
+	}
+	if r := checkHost(h, host, port); r != nil {
+		return r
+	}
+	for i := range h.fields {
+		name := h.fields[i].Name
+		switch {
+		case equalsAny(name, "Upgrade", "HTTP2-Settings"),
+			strings.EqualFold(name, "Connection") && hasListed(h.fields[i].Value, "upgrade"):
+			return rails.Refusef(spend.Malformed, name, "guarded calls cannot change the protocol; leave out %s", name)
+		case equalsAny(name, "X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL"):
+			return rails.Refusef(spend.Ambiguous, name, "%s says something else than the request line; leave it out", name)
+		case isSingle(name):
+			if _, n := h.get(name); n > 1 {
+				return rails.Refusef(spend.Ambiguous, name, "%s is given %d times; send it once", name, n)
+			}
+		}
+	}
+	return nil
+}
+
+// checkHost compares Host with the host of the tunnel, or of the target.
+func checkHost(h *head, host string, port uint16) *rails.Refusal {
+	value, n := h.get("Host")
+	if n != 1 {
+		return rails.Refusef(spend.Ambiguous, "Host", "Host is given %d times; send it once", n)
+	}
+	named, namedPort, err := splitAuthority(value, port)
+	if err != nil || named != host || namedPort != port {
+		return rails.Refusef(spend.HostMismatch, "Host", "the call is made to %s, and Host says %.80q; both must be the same", authority(host, port, port == 80), value)
+	}
+	return nil
+}
+
+func isMethod(s string) bool {
+	switch s {
+	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS":
+		return true
+	}
+	return false
+}
+
+// isSingle names the fields that may stand once only.
+func isSingle(name string) bool {
+	if hasPrefixFold(name, "Stripe-") || hasPrefixFold(name, "Outgo-") {
+		return true
+	}
+	return equalsAny(name, "Content-Type", "Content-Encoding", "Authorization", "Idempotency-Key", "Expect")
+}
+
+func equalsAny(name string, names ...string) bool {
+	for _, n := range names {
+		if strings.EqualFold(name, n) {
+			return true
+		}
+	}
+	return false
+}
+
+func hasPrefixFold(s, prefix string) bool {
+	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
+}
+
+// isHop reports whether a field is between two neighbours only and is never
+// passed on: the connection's own, the proxy's, and claims made to outgo.
+func isHop(name string) bool {
+	if hasPrefixFold(name, "Outgo-") || hasPrefixFold(name, "Proxy-") {
+		return true
+	}
+	return equalsAny(name, "Connection", "Keep-Alive", "TE", "Trailer", "Transfer-Encoding", "Upgrade", "HTTP2-Settings")
+}
+
+// isNamedHop reports whether the values of Connection name a field, which makes
+// it one that isHop would know.
+func isNamedHop(fields []rails.Field, name string) bool {
+	for i := range fields {
+		if strings.EqualFold(fields[i].Name, "Connection") && hasListed(fields[i].Value, name) {
+			return true
+		}
+	}
+	return false
+}

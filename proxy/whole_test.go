@@ -1,0 +1,191 @@
+package proxy_test
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/outgo/outgo/engine"
+	"github.com/outgo/outgo/engine/policy"
+	"github.com/outgo/outgo/engine/spend"
+	"github.com/outgo/outgo/engine/store/badgerstore"
+	"github.com/outgo/outgo/proxy"
+	"github.com/outgo/outgo/proxy/ca"
+	"github.com/outgo/outgo/rails/stripe"
+	"github.com/outgo/outgo/rails/stripe/sandbox"
+	"github.com/outgo/outgo/tokens/seal"
+)
+
+var _ proxy.Gate = (*engine.Engine)(nil)
+
+// stripeWorld is the real engine and the real Stripe rail around a proxy, with
+// Stripe's sandbox upstream.
+type stripeWorld struct {
+	*world
+	engine  *engine.Engine
+	sandbox *sandbox.Server
+	drop    atomic.Bool // the sandbox hangs up once it has moved the money
+}
+
+func newStripeWorld(t *testing.T) *stripeWorld {
+	t.Helper()
+	s := &stripeWorld{}
+	s.sandbox = sandbox.New(sandbox.Options{Seed: [32]byte{1}, After: func(*http.Request) error {
+		if s.drop.Load() {
+			return sandbox.ErrDrop
+		}
+		return nil
+	}})
+	up := httptest.NewTLSServer(s.sandbox)
+	t.Cleanup(up.Close)
+	db, err := badgerstore.Open(badgerstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	s.engine, err = engine.Open(context.Background(), engine.Options{Store: db, Sealer: seal.FromBytes([32]byte{1})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.engine.Close)
+	_, err = s.engine.CreatePolicy(context.Background(), policy.Policy{
+		Name: "default", Unit: "USD", Active: true,
+		MaxSingle: spend.NewAmount("USD", 10000), RequireApprovalOver: spend.NewAmount("USD", 5000),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.world = newWorld(t, func(o *proxy.Options) {
+		trusted := x509.NewCertPool()
+		trusted.AddCert(up.Certificate())
+		authority, err := ca.Load(ca.Options{Dir: t.TempDir(), Names: []string{"api.stripe.com"}, Constrain: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Authority, o.Gate = authority, s.engine
+		o.Routes = []proxy.Route{{Rail: stripe.New(stripe.Options{}), Hosts: []string{"api.stripe.com"}, Wait: 5 * time.Second}}
+		o.Upstreams = map[string]proxy.Upstream{"api.stripe.com": {URL: up.URL, RootCAs: trusted, ServerName: "example.com"}}
+	})
+	return s
+}
+
+// call makes a call as an SDK does, and returns the status and the body. The
+// status is 0 when the connection was cut.
+func (s *stripeWorld) call(key, path, form string) (int, map[string]any, http.Header) {
+	s.t.Helper()
+	req, err := http.NewRequest("POST", "https://api.stripe.com"+path, strings.NewReader(form))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer sk_test_123")
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Idempotency-Key", key)
+	req.GetBody = nil // or the client would send it again when it is cut off
+	resp, err := s.client(nil).Do(req)
+	if err != nil {
+		return 0, nil, nil
+	}
+	a := read(s.t, resp, err)
+	var v map[string]any
+	if err := json.Unmarshal([]byte(a.body), &v); err != nil {
+		s.t.Fatalf("%s: %v: %s", path, err, a.body)
+	}
+	return a.status, v, a.header
+}
+
+func codeOf(v map[string]any) any {
+	e, _ := v["error"].(map[string]any)
+	return e["code"]
+}
+
+const charge = "currency=usd&source=tok_visa&amount="
+
+func TestStripeIsPaidUnderPolicy(t *testing.T) {
+	s := newStripeWorld(t)
+	status, first, _ := s.call("k1", "/v1/charges", charge+"2000")
+	if status != 200 || first["amount"] != 2000.0 {
+		t.Fatalf("an allowed charge: %d %v", status, first)
+	}
+	status, again, header := s.call("k1", "/v1/charges", charge+"2000")
+	if status != 200 || again["id"] != first["id"] || header.Get("Outgo-Decision") != "" {
+		t.Errorf("the same charge again: %d %v", status, again)
+	}
+	if status, v, _ := s.call("k1", "/v1/charges", charge+"2001"); status != 400 {
+		t.Errorf("another charge under the same key: %d %v", status, v)
+	}
+	status, v, header := s.call("k2", "/v1/charges", charge+"10001")
+	if status != 403 || codeOf(v) != "spend_policy_denied" || header.Get("Outgo-Code") != string(spend.ExceedsSingleLimit) || header.Get("Outgo-Request") == "" {
+		t.Errorf("a charge over the limit: %d %v %v", status, v, header)
+	}
+	if n := s.sandbox.Count(); n != 1 {
+		t.Errorf("money moved %d times", n)
+	}
+}
+
+func TestStripeIsPaidOnceApproved(t *testing.T) {
+	s := newStripeWorld(t)
+	changes, stop := s.engine.Watch()
+	defer stop()
+	approved := make(chan error, 1)
+	go func() {
+		for r := range changes {
+			if r.State == spend.Held {
+				_, err := s.engine.Resolve(context.Background(), r.ID, engine.Actor{Name: "boss", Role: "approver"}, true, "")
+				approved <- err
+				return
+			}
+		}
+	}()
+	status, v, _ := s.call("k1", "/v1/charges", charge+"6000")
+	if err := <-approved; err != nil || status != 200 || v["amount"] != 6000.0 {
+		t.Fatalf("an approved charge: %v, %d %v", err, status, v)
+	}
+	if l := s.observed(1)[0]; l.Decision != "forwarded" || l.Held <= 0 {
+		t.Errorf("line = %+v", l)
+	}
+	r, err := s.engine.Request(context.Background(), s.observed(1)[0].Request)
+	if err != nil || r.State != spend.Settled || len(r.Receipts) != 1 || r.Receipts[0].TransactionID != v["id"] {
+		t.Errorf("request = %+v, %v", r, err)
+	}
+}
+
+func TestStripesObjectsAreLookedUpBeforeTheyArePaid(t *testing.T) {
+	s := newStripeWorld(t)
+	status, intent, _ := s.call("k1", "/v1/payment_intents", "amount=1500&currency=usd&payment_method=pm_card_visa&payment_method_types[]=card")
+	if status != 200 {
+		t.Fatalf("an intent: %d %v", status, intent)
+	}
+	status, v, _ := s.call("k2", "/v1/payment_intents/"+intent["id"].(string)+"/confirm", "")
+	if status != 200 || v["status"] != "succeeded" {
+		t.Fatalf("its confirmation: %d %v", status, v)
+	}
+	if l := s.observed(2)[1]; l.Decision != "forwarded" || len(l.Amounts) != 1 || l.Amounts[0] != "1500 USD" {
+		t.Errorf("line = %+v", l)
+	}
+}
+
+func TestStripeMayHaveBeenPaidWhenItHangsUp(t *testing.T) {
+	s := newStripeWorld(t)
+	s.drop.Store(true)
+	if status, v, _ := s.call("k1", "/v1/charges", charge+"2000"); status != 0 {
+		t.Fatalf("the agent was told %d %v", status, v)
+	}
+	s.drop.Store(false)
+	status, v, header := s.call("k1", "/v1/charges", charge+"2000")
+	if status != 429 && status != 403 || header.Get("Outgo-Decision") != "unknown" {
+		t.Errorf("the same charge again: %d %v", status, v)
+	}
+	if n := s.sandbox.Count(); n != 1 {
+		t.Errorf("money moved %d times", n)
+	}
+	r, err := s.engine.Request(context.Background(), spend.ID(header.Get("Outgo-Request")))
+	if err != nil || r.State != spend.Executing {
+		t.Errorf("request = %+v, %v", r, err)
+	}
+}

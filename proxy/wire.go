@@ -1,0 +1,432 @@
+package proxy
+
+import (
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/outgo/outgo/engine/spend"
+	"github.com/outgo/outgo/rails"
+)
+
+// wire is one agent's connection as a fasthttp server sees it. It reads the
+// agent's bytes under the strict grammar of head.go before the server does, and
+// hands the server a head of its own making that says nothing but where the body
+// ends: no leniency of the server's parser can reach a rail, and what the rail
+// and the provider get is what the agent wrote. It never hands out bytes beyond
+// the message under way.
+//
+// All deadlines of the connection are set here, none by the server.
+type wire struct {
+	net.Conn          // what the agent's requests are read from: TLS or the socket
+	raw      net.Conn // the socket itself
+
+	// What the way in has found out about the connection.
+	host  string // CONNECT host, canonical; "" outside a tunnel
+	port  uint16 // CONNECT port
+	agent string // who the agent is; "" when each request must say so
+	plain bool   // no TLS between agent and proxy
+	route *route // of host; nil where it is not guarded
+
+	maxBody int64 // larger bodies are a fault; 0 = no limit
+	times   *Timeouts
+	whole   bool // a body has one deadline, not one for each read
+	busy    *tally
+
+	head  head
+	fault *rails.Refusal // the message under way breaks the grammar
+	late  bool           // the last read ended at its deadline
+	stage stage
+	left  int64  // bytes to come in this stage
+	total int64  // bytes of a chunked body so far
+	out   []byte // to be handed out before anything else is read
+	made  []byte // memory behind out
+	first [1]byte
+	mem   *[]byte // from bufs; nil while the connection is idle
+	buf   []byte  // bytes read and not yet used, a part of *mem
+
+	served  int  // messages whose head was read
+	working bool // counted in busy
+	closed  atomic.Bool
+}
+
+type stage uint8
+
+const (
+	atHead     stage = iota // between messages
+	inBody                  // of known length
+	atChunk                 // before a chunk's size line
+	inChunk                 // in a chunk's data
+	afterChunk              // before the CRLF behind the data
+	atTrailer               // before the blank line that ends the body
+	atFault                 // nothing more is read
+)
+
+var errCut = errors.New("connection was cut")
+
+// bufs holds memory for heads; its use is bounded by connections at work.
+var bufs = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
+
+// Read gives the server the next bytes of the message under way. It implements
+// net.Conn.
+func (w *wire) Read(p []byte) (int, error) {
+	n, err := w.read(p)
+	w.late = err != nil && timedOut(err)
+	return n, err
+}
+
+func (w *wire) read(p []byte) (int, error) {
+	for {
+		if len(w.out) > 0 {
+			n := copy(p, w.out)
+			w.out = w.out[n:]
+			return n, nil
+		}
+		var err error
+		switch w.stage {
+		case atHead:
+			err = w.readHead()
+		case inBody, inChunk:
+			if w.left > 0 {
+				return w.readData(p)
+			}
+			if w.stage == inChunk {
+				w.stage = afterChunk
+			} else {
+				w.stage = atHead
+			}
+		case atChunk:
+			err = w.readChunkSize()
+		case afterChunk, atTrailer:
+			err = w.readBlank()
+		case atFault:
+			return 0, w.fault
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+}
+
+// readHead waits for a message and turns its head into the one for the server.
+func (w *wire) readHead() error {
+	w.rest()
+	if len(w.buf) == 0 {
+		if err := w.SetReadDeadline(time.Now().Add(w.times.Idle)); err != nil {
+			return err
+		}
+		if _, err := io.ReadFull(w.Conn, w.first[:]); err != nil {
+			return err
+		}
+		w.mem = bufs.Get().(*[]byte) //nolint:forcetypeassert // nothing else is put in
+		w.buf = append((*w.mem)[:0], w.first[0])
+	}
+	if err := w.SetReadDeadline(time.Now().Add(w.times.Head)); err != nil {
+		return err
+	}
+	end, fault, err := w.findHead()
+	if err != nil {
+		return err
+	}
+	w.served++
+	w.work()
+	if fault == nil {
+		fault = w.head.parse(string(w.buf[:end]))
+		w.use(end)
+	} else {
+		w.head = head{fields: w.head.fields[:0]}
+	}
+	if fault == nil && w.maxBody > 0 && w.head.length > w.maxBody {
+		fault = rails.Refusef(spend.TooLarge, "", "the body has %d bytes; outgo judges at most %d", w.head.length, w.maxBody)
+	}
+	w.setStage(fault)
+	w.makeHead()
+	return w.SetReadDeadline(time.Now().Add(w.times.Body))
+}
+
+// findHead reads until a blank line, and returns the length of the head with it.
+func (w *wire) findHead() (end int, fault *rails.Refusal, err error) {
+	line := 0
+	for from := 0; ; {
+		i := bytes.IndexByte(w.buf[from:], '\n')
+		if i < 0 {
+			if from = len(w.buf); from >= maxHead {
+				return 0, rails.Refusef(spend.TooLarge, "", "the head of the request is longer than %d bytes", maxHead), nil
+			}
+			if err := w.fill(); err != nil {
+				return 0, nil, err
+			}
+			continue
+		}
+		i += from
+		switch {
+		case i == 0 || w.buf[i-1] != '\r':
+			return 0, rails.Refusef(spend.Ambiguous, "", "a line of the head ends without a carriage return"), nil
+		case i-line == 1 && line == 0:
+			return 0, rails.Refusef(spend.Ambiguous, "", "a blank line stands before the request line"), nil
+		case i-line == 1:
+			return i + 1, nil, nil
+		}
+		line, from = i+1, i+1
+	}
+}
+
+func (w *wire) setStage(fault *rails.Refusal) {
+	w.fault, w.total = fault, 0
+	switch {
+	case fault != nil:
+		w.stage = atFault
+	case w.head.length == chunked:
+		w.stage = atChunk
+	default:
+		w.stage, w.left = inBody, w.head.length
+	}
+}
+
+// makeHead writes the head that the server sees. A fault becomes a request
+// without a body, so that the server calls its handler, which answers it.
+func (w *wire) makeHead() {
+	h := append(w.made[:0], "POST"...)
+	if w.head.method == "HEAD" {
+		h = append(h[:0], "HEAD"...)
+	}
+	h = append(h, " / HTTP/1.1\r\nHost: outgo\r\n"...)
+	switch {
+	case w.fault != nil:
+		h = append(h, "Connection: close\r\nContent-Length: 0\r\n"...)
+	case w.head.length == chunked:
+		h = append(h, "Transfer-Encoding: chunked\r\n"...)
+	default:
+		h = append(h, "Content-Length: "...)
+		h = strconv.AppendInt(h, w.head.length, 10)
+		h = append(h, "\r\n"...)
+	}
+	if w.fault == nil && w.head.expect && w.head.length != 0 {
+		h = append(h, "Expect: 100-continue\r\n"...)
+	}
+	if w.fault == nil && w.head.close {
+		h = append(h, "Connection: close\r\n"...)
+	}
+	w.made = append(h, "\r\n"...)
+	w.out = w.made
+}
+
+// readData hands out body bytes straight from the connection where it can.
+func (w *wire) readData(p []byte) (int, error) {
+	if int64(len(p)) > w.left {
+		p = p[:w.left]
+	}
+	if len(w.buf) > 0 {
+		n := copy(p, w.buf)
+		w.use(n)
+		w.left -= int64(n)
+		return n, nil
+	}
+	if err := w.extend(); err != nil {
+		return 0, err
+	}
+	n, err := w.Conn.Read(p)
+	w.left -= int64(n)
+	if n > 0 {
+		return n, nil
+	}
+	return 0, cutShort(err)
+}
+
+// readChunkSize reads a size line: hexadecimal digits and CRLF, nothing else.
+func (w *wire) readChunkSize() error {
+	const longest = 10 // eight digits and CRLF
+	line, err := w.readLine(longest)
+	if err != nil {
+		return err
+	}
+	size, perr := strconv.ParseUint(string(line), 16, 31)
+	if perr != nil || bytes.IndexByte(line, '_') >= 0 || line[0] == '+' {
+		return w.fail(rails.Refusef(spend.Ambiguous, "", "a chunk's size line is not a hexadecimal number alone"))
+	}
+	if w.total += int64(size); w.maxBody > 0 && w.total > w.maxBody {
+		return w.fail(rails.Refusef(spend.TooLarge, "", "the body is longer than the %d bytes that outgo judges", w.maxBody))
+	}
+	w.made = append(append(w.made[:0], line...), '\r', '\n')
+	w.out, w.left, w.stage = w.made, int64(size), inChunk
+	if size == 0 {
+		w.stage = atTrailer
+	}
+	return nil
+}
+
+// readBlank reads the CRLF behind a chunk or behind the last one.
+func (w *wire) readBlank() error {
+	line, err := w.readLine(2)
+	if err != nil {
+		return err
+	}
+	if len(line) > 0 {
+		return w.fail(rails.Refusef(spend.Ambiguous, "", "something other than a line end follows a chunk; trailer fields are not accepted"))
+	}
+	w.made = append(w.made[:0], '\r', '\n')
+	w.out = w.made
+	if w.stage == atTrailer {
+		w.stage = atHead
+	} else {
+		w.stage = atChunk
+	}
+	return nil
+}
+
+// readLine returns a line without its CRLF, at most longest bytes with it. The
+// line is good until the next read. A fault comes back as an error.
+func (w *wire) readLine(longest int) ([]byte, error) {
+	for {
+		i := bytes.IndexByte(w.buf, '\n')
+		if i < 0 && len(w.buf) < longest {
+			if err := w.extend(); err != nil {
+				return nil, err
+			}
+			if err := w.fill(); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if i < 1 || i >= longest || w.buf[i-1] != '\r' {
+			return nil, w.fail(rails.Refusef(spend.Ambiguous, "", "the chunks of the body are not framed as RFC 9112 says"))
+		}
+		line := w.buf[:i-1]
+		w.buf = w.buf[i+1:]
+		return line, nil
+	}
+}
+
+func (w *wire) fail(fault *rails.Refusal) error {
+	w.fault, w.stage = fault, atFault
+	return fault
+}
+
+// fill reads more bytes behind those in buf, in memory that grows to maxHead.
+func (w *wire) fill() error {
+	if w.mem == nil {
+		w.mem = bufs.Get().(*[]byte) //nolint:forcetypeassert // nothing else is put in
+		w.buf = (*w.mem)[:0]
+	}
+	if len(w.buf) == cap(w.buf) {
+		if full := cap(*w.mem); len(w.buf) == full {
+			grown := make([]byte, 0, min(2*full, maxHead))
+			w.mem = &grown
+		}
+		w.buf = append((*w.mem)[:0], w.buf...)
+	}
+	n, err := w.Conn.Read(w.buf[len(w.buf):cap(w.buf)])
+	w.buf = w.buf[:len(w.buf)+n]
+	if n > 0 {
+		return nil
+	}
+	return cutShort(err)
+}
+
+func cutShort(err error) error {
+	if err == nil || errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// use drops n bytes from the front of buf.
+func (w *wire) use(n int) { w.buf = w.buf[n:] }
+
+// extend gives a body that may be long a new deadline.
+func (w *wire) extend() error {
+	if w.whole {
+		return nil
+	}
+	return w.SetReadDeadline(time.Now().Add(w.times.Body))
+}
+
+// rest ends the work on a message and gives back its memory.
+func (w *wire) rest() {
+	if len(w.buf) == 0 && w.mem != nil {
+		if cap(*w.mem) <= 16<<10 {
+			bufs.Put(w.mem)
+		}
+		w.mem, w.buf = nil, nil
+	}
+	if w.working {
+		w.working = false
+		w.busy.done()
+	}
+}
+
+func (w *wire) work() {
+	if !w.working {
+		w.working = true
+		w.busy.add()
+	}
+}
+
+// unread reports whether the agent's body has not been read to its end, so that
+// the connection is of no use for another request.
+func (w *wire) unread() bool {
+	done := w.stage == atHead && len(w.out) == 0 || w.stage == inBody && w.left == 0
+	return !done
+}
+
+// Write sends bytes to the agent under a deadline of their own.
+func (w *wire) Write(p []byte) (int, error) {
+	if w.closed.Load() {
+		return 0, errCut
+	}
+	if err := w.SetWriteDeadline(time.Now().Add(w.times.Write)); err != nil {
+		return 0, err
+	}
+	return w.Conn.Write(p)
+}
+
+// cut ends the connection at once and without a word, so that the agent learns
+// nothing that is not true. It may be called from any goroutine.
+func (w *wire) cut() {
+	if !w.closed.Swap(true) {
+		w.raw.Close() //nolint:errcheck // there is nothing left to tell
+	}
+}
+
+// Close ends the connection. After a fault it first takes in a little of what the
+// agent is still sending: closing on unread bytes would make the socket discard
+// the answer.
+func (w *wire) Close() error {
+	w.rest()
+	if w.closed.Swap(true) {
+		return nil
+	}
+	if w.unread() {
+		linger(w.Conn, w.raw)
+	}
+	return w.Conn.Close()
+}
+
+// linger says that nothing more will be sent, and reads on for half a second or
+// a megabyte.
+func linger(c, raw net.Conn) {
+	if t, ok := c.(*tls.Conn); ok {
+		t.CloseWrite() //nolint:errcheck // the connection ends either way
+	} else if t, ok := raw.(*net.TCPConn); ok {
+		t.CloseWrite() //nolint:errcheck // as above
+	}
+	if raw.SetReadDeadline(time.Now().Add(time.Second/2)) == nil {
+		io.CopyN(io.Discard, raw, 1<<20) //nolint:errcheck // as above
+	}
+}
+
+// timedOut reports whether err is a deadline that passed.
+func timedOut(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
+
+// secured reports whether TLS was made with the agent.
+func (w *wire) secured() bool {
+	_, ok := w.Conn.(*tls.Conn)
+	return ok
+}
