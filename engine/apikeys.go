@@ -108,6 +108,11 @@ func (e *Engine) EndAPIKey(ctx context.Context, name string, grace time.Duration
 		if !ok {
 			return fmt.Errorf("key %.64q: %w", name, spend.NotFound)
 		}
+		// The table does not know yet what the same batch has done.
+		k = APIKey{ID: k.ID}
+		if err := getJSON(t, e.keys.apiKey(k.ID), &k); err != nil {
+			return err
+		}
 		if !k.valid(t.now) {
 			return fmt.Errorf("key %s: %w: it has ended already", k.Prefix, spend.InvalidState)
 		}

@@ -126,7 +126,8 @@ func (e *Engine) earlier(t *txn, in *spend.Intent) (r *spend.Request, reused boo
 		return nil, false, err
 	}
 	s := q.StateAt(t.now)
-	fresh := q.AttachedKey != in.DedupKey && t.now.Sub(q.AttachedAt) < attachGrace
+	// A call without a key is never the same call as another one without.
+	fresh := (q.AttachedKey != in.DedupKey || in.DedupKey == "") && t.now.Sub(q.AttachedAt) < attachGrace
 	if (s != spend.Held && s != spend.Authorized) || fresh || e.attended(q.ID, in.DedupKey) {
 		return nil, false, nil
 	}
@@ -136,6 +137,10 @@ func (e *Engine) earlier(t *txn, in *spend.Intent) (r *spend.Request, reused boo
 // repeat joins a call to the request that it repeats.
 func (e *Engine) repeat(t *txn, r *spend.Request, in *spend.Intent) (spend.Ruling, error) {
 	next := after(r.State)
+	if next == spend.Replay && (r.Began.IsZero() || r.Why == spend.OutcomeUnknown) {
+		// It was never sent from here, or nobody knows what came of it.
+		next = spend.Doubt
+	}
 	if next == spend.Await || next == spend.Begin {
 		r.Attempts++
 		r.AttachedKey, r.AttachedAt = in.DedupKey, t.now
@@ -157,7 +162,7 @@ func (e *Engine) remember(t *txn, r *spend.Request, in *spend.Intent) error {
 			return err
 		}
 	}
-	if in.Fingerprint != "" {
+	if in.Fingerprint != "" && r.State != spend.Denied { // nobody joins a denial
 		return t.Put(e.keys.print(in), []byte(r.ID))
 	}
 	return nil
@@ -181,17 +186,30 @@ func (e *Engine) claimObject(t *txn, in *spend.Intent) (busy *spend.Request, err
 	if err != nil {
 		return nil, err
 	}
-	switch s := r.StateAt(t.now); {
-	case s.Final():
+	s := r.StateAt(t.now)
+	if s.Final() {
+		if !in.LookedUp.IsZero() && !r.Changed.Before(in.LookedUp) {
+			return busyWith(&r, in), nil // it may have changed what was looked up
+		}
 		return nil, nil
-	case s == spend.Executing, in.Class != spend.Other, r.Intent.Agent != in.Agent:
-		return &r, nil
+	}
+	if s == spend.Executing || in.Class != spend.Other || r.Intent.Agent != in.Agent {
+		return busyWith(&r, in), nil
 	}
 	if err := e.move(t, &r, cancel); err != nil {
 		return nil, err
 	}
 	r.Why = spend.ObjectBusy
 	return nil, e.save(t, &r)
+}
+
+// busyWith is what an agent may know of the request in its way: of another
+// agent's, nothing.
+func busyWith(r *spend.Request, in *spend.Intent) *spend.Request {
+	if r.Intent.Agent != in.Agent {
+		return &spend.Request{}
+	}
+	return r
 }
 
 // evaluate judges in anew and opens its request: denied, held or begun.
@@ -243,7 +261,7 @@ func (e *Engine) evaluate(t *txn, id spend.ID, in spend.Intent) (*spend.Request,
 // index lists a request that is not final where it will be looked for.
 func (e *Engine) index(t *txn, r *spend.Request) error {
 	if slices.ContainsFunc(r.Intent.Legs, func(l spend.Leg) bool { return l.Kind == spend.Allowance }) {
-		if err := t.Put(e.keys.exposure(r.Seq), []byte(r.ID)); err != nil {
+		if err := t.Put(e.keys.agelessAt(r.Seq), []byte(r.ID)); err != nil {
 			return err
 		}
 	}
@@ -283,9 +301,9 @@ func (e *Engine) countHeld(t *txn, agent string, by int) (int, error) {
 	return n, putJSON(t, e.keys.holds(agent), n)
 }
 
-// approvalDigest binds an approval to what was approved: the bytes that will be
-// sent (by their fingerprint), what was looked up, and the policies at their
-// versions.
+// approvalDigest binds an approval to what was approved and shown: the bytes that
+// will be sent (by their fingerprint), what was looked up or claimed, and the
+// policies at their versions.
 func approvalDigest(in *spend.Intent, refs []spend.PolicyRef) string {
 	h := sha256.New()
 	put := func(s string) { fmt.Fprintf(h, "%d:%s,", len(s), s) }
@@ -295,6 +313,8 @@ func approvalDigest(in *spend.Intent, refs []spend.PolicyRef) string {
 		put(string(l.Kind))
 		put(l.Amount.String())
 		put(l.Payee)
+		put(l.Merchant)
+		put(l.Category)
 	}
 	put("policies")
 	for _, p := range refs {

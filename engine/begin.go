@@ -35,6 +35,13 @@ func (e *Engine) begin(t *txn, id, fresh spend.ID, in spend.Intent) (spend.Rulin
 	if in.Agent != r.Intent.Agent {
 		return spend.Ruling{}, fmt.Errorf("request %s: %w", id, spend.NotFound)
 	}
+	for r.State == spend.Canceled && r.ReplacedBy != "" && r.Intent.DedupKey == in.DedupKey {
+		// Another caller of the same call was first, and found that what was
+		// approved is not what would be sent. Both go on with what replaced it.
+		if r, err = e.load(t, r.ReplacedBy); err != nil {
+			return spend.Ruling{}, err
+		}
+	}
 	if s := r.StateAt(t.now); s != spend.Authorized {
 		r.State = s
 		return spend.Ruling{Next: after(s), Request: r}, nil

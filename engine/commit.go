@@ -178,7 +178,7 @@ func (c *committer) commit(batch []*pending) (left []*pending) {
 	start := c.clock()
 	var applied int
 	size := 0
-	err := c.store.Update(context.Background(), func(tx store.Tx) error {
+	err := c.update(func(tx store.Tx) error {
 		n, written, err := c.apply(tx, batch, start)
 		applied, size = n, written
 		return err
@@ -207,6 +207,16 @@ func (c *committer) commit(batch []*pending) (left []*pending) {
 		close(p.done)
 	}
 	return batch[applied:]
+}
+
+// update runs one transaction. A store that panics has left nobody knows what.
+func (c *committer) update(fn func(store.Tx) error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: panic in the store: %v", store.ErrUnknown, r)
+		}
+	}()
+	return c.store.Update(context.Background(), fn)
 }
 
 // apply runs the actions of batch over tx and writes the result. It reports how

@@ -99,6 +99,9 @@ func Open(ctx context.Context, opt Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open ledger: %w", err)
 	}
+	if err := e.adopt(ctx); err != nil {
+		return nil, fmt.Errorf("open ledger: %w", err)
+	}
 	e.swept.Go(e.sweepLoop)
 	return e, nil
 }
@@ -179,6 +182,9 @@ func (e *Engine) Wait(ctx context.Context, id spend.ID) (spend.Ruling, error) {
 		r, err := e.Request(context.WithoutCancel(ctx), id)
 		if err != nil {
 			return spend.Ruling{}, err
+		}
+		if r.State == spend.Canceled && r.ReplacedBy != "" {
+			return spend.Ruling{Next: spend.Begin, Request: r}, nil // which goes on with what replaced it
 		}
 		if r.State != spend.Held {
 			return spend.Ruling{Next: after(r.State), Request: r}, nil

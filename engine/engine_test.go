@@ -494,7 +494,16 @@ func TestWritesOnAnObjectAreSerialised(t *testing.T) {
 	w.used(0)
 	w.authorize(capture, spend.Busy)
 	w.finish(up.ID, spend.Outcome{Result: spend.Uncertain})
-	w.state(up.ID, spend.Settled) // no money hangs on it, so it does not stay in the way
+	w.authorize(capture, spend.Busy) // it may still be carried out
+	looked := w.now.Load()
+	w.pass(2 * time.Minute)
+	if err := w.Sweep(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	w.state(up.ID, spend.Settled)
+	stale := capture
+	stale.LookedUp = time.Unix(0, looked)
+	w.authorize(stale, spend.Busy) // what was looked up before may not hold any more
 	w.authorize(capture, spend.Forward)
 	w.authorize(update, spend.Busy)
 }

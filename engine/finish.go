@@ -11,8 +11,13 @@ import (
 	"github.com/outgo/outgo/engine/store"
 )
 
-// replyKept is how long a reply is kept for repeats of the same call.
-const replyKept = 24 * time.Hour
+const (
+	// replyKept is how long a reply is kept for repeats of the same call.
+	replyKept = 24 * time.Hour
+	// objectHeld is how long a write without money whose outcome is unknown
+	// keeps its object: longer than any provider takes to carry it out.
+	objectHeld = 2 * time.Minute
+)
 
 // Finish records how a forwarded call ended. Happened posts what was reserved,
 // DidNot gives it back, Uncertain leaves it counted until there is evidence.
@@ -49,16 +54,12 @@ func (e *Engine) finish(t *txn, r *spend.Request, o spend.Outcome) error {
 	if o.Receipt.At.IsZero() {
 		o.Receipt.At = t.now
 	}
+	if o.Receipt.Source == spend.FromClaim && (o.Result == spend.DidNot || r.State == spend.Executing) {
+		return fmt.Errorf("request %s: %w: an agent's word neither ends nor voids a payment that was sent", r.ID, spend.InvalidState)
+	}
 	switch o.Result {
 	case spend.Uncertain:
-		if len(r.Intent.Legs) == 0 && r.State == spend.Executing {
-			// No money hangs on it, and the object must not stay locked.
-			return e.settled(t, r, o)
-		}
-		if r.State == spend.Executing {
-			r.Why, r.Changed = spend.OutcomeUnknown, t.now
-		}
-		return nil
+		return e.doubt(t, r)
 	case spend.DidNot:
 		if r.State == spend.Failed {
 			return nil
@@ -72,62 +73,69 @@ func (e *Engine) finish(t *txn, r *spend.Request, o spend.Outcome) error {
 		}
 		return nil
 	case spend.Happened:
-		return e.settled(t, r, o)
+		return e.settled(t, r, o.Receipt)
 	}
 	return fmt.Errorf("outcome %q of request %s: %w", o.Result, r.ID, spend.Invalid)
 }
 
-// settled books a payment that happened.
-func (e *Engine) settled(t *txn, r *spend.Request, o spend.Outcome) error {
-	earlier := len(r.Reservations)
-	switch _, _, err := step(r.State, settle, r.Enforcement); {
-	case err == nil:
+// doubt notes that nobody knows what came of r. Money stays counted for as long
+// as it takes; a write without money keeps its object for a while only.
+func (e *Engine) doubt(t *txn, r *spend.Request) error {
+	if r.State != spend.Executing {
+		return nil
+	}
+	r.Why, r.Changed = spend.OutcomeUnknown, t.now
+	if r.Intent.Class == spend.Other {
+		return t.Put(e.keys.due(t.now.Add(objectHeld), dueObject, r.ID), nil)
+	}
+	return nil
+}
+
+// settled books a payment that happened: the one that was expected, or another.
+func (e *Engine) settled(t *txn, r *spend.Request, rc spend.Receipt) error {
+	if _, _, err := step(r.State, settle, r.Enforcement); err == nil {
 		if err := e.move(t, r, settle); err != nil {
 			return err
 		}
 		r.Why = ""
-		earlier = 0
-	case r.State == spend.Settled && known(r, o.Receipt):
-		return nil
-	default:
-		if err := e.book(t, r, o.Receipt); err != nil {
-			return err
-		}
+		return e.tell(t, r, rc)
 	}
-	if len(r.Reservations) == earlier {
-		earlier = 0 // nothing was added: the receipt speaks of what is there
-	}
-	r.Receipts = append(r.Receipts, o.Receipt)
-	return reconcile(t, r, o.Receipt, r.Reservations[earlier:])
-}
-
-// known reports whether r has a receipt that says just the same.
-func known(r *spend.Request, rc spend.Receipt) bool {
-	for _, k := range r.Receipts {
-		if k.TransactionID == rc.TransactionID && k.Amount == rc.Amount {
-			return true
-		}
-	}
-	return false
-}
-
-// book counts a payment that the provider proves although no move of the machine
-// leads there. A claim proves nothing and is refused.
-func (e *Engine) book(t *txn, r *spend.Request, rc spend.Receipt) error {
 	if rc.Source == spend.FromClaim {
 		return fmt.Errorf("receipt for request %s, which is %s: %w", r.ID, r.State, spend.InvalidState)
 	}
-	found := spend.LateReceipt
-	switch r.StateAt(t.now) {
-	case spend.Settled:
-		if len(r.Receipts) > 0 && r.Receipts[len(r.Receipts)-1].TransactionID == rc.TransactionID {
-			return nil // an adjustment: reconcile posts the difference
+	if r.State != spend.Settled {
+		if err := e.book(t, r); err != nil {
+			return err
 		}
-		r.Anomalies = append(r.Anomalies, spend.DuplicatePayment)
-		return e.postNow(t, r)
-	case spend.Held, spend.Denied:
+		return e.tell(t, r, rc)
+	}
+	if rc.TransactionID == "" || r.Transaction == "" || rc.TransactionID == r.Transaction {
+		return e.tell(t, r, rc)
+	}
+	for i := range r.Again {
+		if r.Again[i].Transaction == rc.TransactionID {
+			return e.tellAgain(t, r, &r.Again[i], rc)
+		}
+	}
+	p := spend.Payment{At: t.now, Transaction: rc.TransactionID}
+	var err error
+	if p.Reservations, err = e.postNow(t, r); err != nil {
+		return err
+	}
+	if err := t.Put(e.keys.agelessAt(r.Seq), []byte(r.ID)); err != nil {
+		return err
+	}
+	flag(r, spend.DuplicatePayment)
+	r.Again = append(r.Again, p)
+	return e.tellAgain(t, r, &r.Again[len(r.Again)-1], rc)
+}
+
+// book settles a request of which the provider proves that money moved although
+// no move of the machine leads there.
+func (e *Engine) book(t *txn, r *spend.Request) error {
+	found := spend.LateReceipt
+	if s := r.StateAt(t.now); s == spend.Held || s == spend.Denied {
 		found = spend.UnauthorizedPayment
-	case spend.Authorized, spend.Executing, spend.Failed, spend.Expired, spend.Canceled:
 	}
 	r.Anomalies = append(r.Anomalies, found)
 	if r.State == spend.Held || r.State == spend.Authorized {
@@ -139,71 +147,94 @@ func (e *Engine) book(t *txn, r *spend.Request, rc spend.Receipt) error {
 			return err
 		}
 	}
-	if len(r.Reservations) == 0 {
-		if err := e.postNow(t, r); err != nil {
+	if len(r.Reservations) == 0 { // otherwise it was presumed, and is posted
+		var err error
+		if r.Reservations, err = e.postNow(t, r); err != nil {
 			return err
 		}
+		r.Began = t.now
 	}
 	r.State, r.Changed = spend.Settled, t.now
 	r.Transitions++
+	if err := t.Put(e.keys.agelessAt(r.Seq), []byte(r.ID)); err != nil {
+		return err
+	}
 	return t.Delete(e.keys.open(r.Seq))
 }
 
-// postNow counts r's money as spent in the windows of now, beside whatever it
-// has posted before.
-func (e *Engine) postNow(t *txn, r *spend.Request) error {
-	earlier := r.Reservations
-	r.Reservations = nil
+// postNow counts r's money as spent in the windows of now, and returns where.
+func (e *Engine) postNow(t *txn, r *spend.Request) ([]spend.Reservation, error) {
 	set, err := e.readPolicies(t)
 	if err != nil {
+		return nil, err
+	}
+	fresh := spend.Request{ID: r.ID, Intent: r.Intent}
+	if err := e.reserve(t, set, &fresh, false); err != nil {
+		return nil, err
+	}
+	return fresh.Reservations, budget.Post(t, fresh.Reservations)
+}
+
+// tell takes in what a receipt says of r's own payment.
+func (e *Engine) tell(t *txn, r *spend.Request, rc spend.Receipt) error {
+	own := spend.Payment{Transaction: r.Transaction, Told: r.Told, Adjusted: r.Adjusted, Reservations: r.Reservations}
+	if own.Transaction == "" {
+		own.Transaction = rc.TransactionID
+	}
+	if err := e.tellAgain(t, r, &own, rc); err != nil {
 		return err
 	}
-	if err := e.reserve(t, set, r, false); err != nil {
-		return err
-	}
-	if err := budget.Post(t, r.Reservations); err != nil {
-		return err
-	}
-	r.Reservations = append(earlier, r.Reservations...)
+	r.Transaction, r.Told, r.Adjusted = own.Transaction, own.Told, own.Adjusted
 	return nil
 }
 
-// reconcile compares what was requested with what settled, and posts the
-// difference to where rs are counted, the windows of begin.
-func reconcile(t *txn, r *spend.Request, rc spend.Receipt, rs []spend.Reservation) error {
+// tellAgain takes in what a receipt says of one payment of r: it is kept, and
+// where its amount departs from what is booked, the difference is posted to the
+// windows of that payment. A receipt that says nothing new changes nothing.
+func (e *Engine) tellAgain(t *txn, r *spend.Request, p *spend.Payment, rc spend.Receipt) error {
+	for _, k := range r.Receipts {
+		if k.TransactionID == rc.TransactionID && rc.Amount == p.Told && k.Amount == rc.Amount && k.Source == rc.Source {
+			return nil
+		}
+	}
+	r.Receipts = append(r.Receipts, rc)
 	if rc.Amount.IsZero() || len(r.Intent.Legs) == 0 {
 		return nil
 	}
 	asked, err := total(r.Intent.Legs, rc.Amount.Unit())
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if asked.IsZero() {
-		r.Anomalies = append(r.Anomalies, spend.CurrencyMismatch)
+	case asked.IsZero():
+		flag(r, spend.CurrencyMismatch)
+		return nil
+	case asked.IsUnlimited():
+		return nil
+	case rc.Amount.IsUnlimited() || rc.Amount.Sign() < 0: // no amount that a payment can have
+		flag(r, spend.AmountMismatch)
 		return nil
 	}
 	booked := asked
-	if n := len(r.Receipts); n > 1 && r.Receipts[n-2].TransactionID == rc.TransactionID && !r.Receipts[n-2].Amount.IsZero() {
-		booked = r.Receipts[n-2].Amount
+	if !p.Told.IsZero() {
+		booked = p.Told
 	}
 	diff, err := rc.Amount.Sub(booked)
-	if err != nil || diff.Sign() == 0 {
+	if err != nil || diff.Sign() < 0 && rc.Source == spend.FromClaim {
+		return err // an agent's word never gives budget back
+	}
+	p.Told = rc.Amount
+	switch diff.Sign() {
+	case 0:
+		return nil
+	case 1:
+		flag(r, spend.Oversettled)
+	default:
+		flag(r, spend.AmountMismatch)
+	}
+	if p.Adjusted, err = plus(p.Adjusted, diff); err != nil {
 		return err
 	}
-	if diff.Sign() > 0 {
-		r.Anomalies = append(r.Anomalies, spend.Oversettled)
-	} else {
-		if rc.Source == spend.FromClaim {
-			return nil // an agent's word never gives budget back
-		}
-		r.Anomalies = append(r.Anomalies, spend.AmountMismatch)
-	}
-	if r.Adjusted.Unit() != diff.Unit() {
-		r.Adjusted = diff
-	} else if r.Adjusted, err = r.Adjusted.Add(diff); err != nil {
-		return err
-	}
-	return budget.Adjust(t, rs, func(s spend.Reservation) (spend.Amount, error) {
+	return budget.Adjust(t, p.Reservations, func(s spend.Reservation) (spend.Amount, error) {
 		if s.Amount.Unit() != diff.Unit() || budget.Gauge(s) {
 			return spend.NewAmount(s.Amount.Unit(), 0), nil
 		}
@@ -211,19 +242,22 @@ func reconcile(t *txn, r *spend.Request, rc spend.Receipt, rs []spend.Reservatio
 	})
 }
 
+func flag(r *spend.Request, a spend.Anomaly) {
+	for _, k := range r.Anomalies {
+		if k == a {
+			return
+		}
+	}
+	r.Anomalies = append(r.Anomalies, a)
+}
+
 // total sums the legs of one unit; the zero Amount when there is none.
-func total(legs []spend.Leg, unit string) (spend.Amount, error) {
-	var sum spend.Amount
+func total(legs []spend.Leg, unit string) (sum spend.Amount, err error) {
 	for _, l := range legs {
 		if l.Amount.Unit() != unit {
 			continue
 		}
-		if sum.IsZero() {
-			sum = l.Amount
-			continue
-		}
-		var err error
-		if sum, err = sum.Add(l.Amount); err != nil {
+		if sum, err = plus(sum, l.Amount); err != nil {
 			return spend.Amount{}, err
 		}
 	}

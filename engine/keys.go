@@ -17,7 +17,7 @@ import (
 //	request/<id>               a request
 //	sequence/<seq>             its id, in order of creation
 //	open/<seq>                 its id, until its state is final
-//	exposed/<seq>              its id, when it has given an allowance
+//	ageless/<seq>              its id, when it may count long after it was made
 //	dedup/<digest>             the request of an idempotency key (dedup)
 //	print/<agent>/<fingerprint> the latest request of a fingerprint
 //	object/<rail>/<account>/<object> the latest request on a provider's object
@@ -38,8 +38,8 @@ func (k keys) sequences() string          { return k.prefix + "sequence/" }
 func (k keys) sequence(n uint64) string   { return k.sequences() + ordered(n) }
 func (k keys) opens() string              { return k.prefix + "open/" }
 func (k keys) open(n uint64) string       { return k.opens() + ordered(n) }
-func (k keys) exposures() string          { return k.prefix + "exposed/" }
-func (k keys) exposure(n uint64) string   { return k.exposures() + ordered(n) }
+func (k keys) ageless() string            { return k.prefix + "ageless/" }
+func (k keys) agelessAt(n uint64) string  { return k.ageless() + ordered(n) }
 func (k keys) dedup(digest string) string { return k.prefix + "dedup/" + digest }
 func (k keys) holds(agent string) string  { return k.prefix + "holds/" + escape(agent) }
 func (k keys) reply(id spend.ID) string   { return k.prefix + "reply/" + string(id) }
@@ -60,6 +60,7 @@ func (k keys) object(in *spend.Intent) string {
 const (
 	dueRequest = "request" // a hold or an authorization lapses
 	dueReply   = "reply"   // a kept reply is dropped
+	dueObject  = "object"  // a write without money, of unknown outcome, lets go of its object
 )
 
 // due rounds at up to the next millisecond, so that nothing falls due early.

@@ -30,6 +30,10 @@ type Page struct {
 	Next     string
 }
 
+// maxLooked bounds how many requests one call looks at; a page that ends there may
+// be short, or empty, and yet have a next one.
+const maxLooked = 5000
+
 // Requests lists requests, newest first.
 func (e *Engine) Requests(ctx context.Context, f Filter) (Page, error) {
 	if f.Limit <= 0 {
@@ -48,6 +52,7 @@ func (e *Engine) Requests(ctx context.Context, f Filter) (Page, error) {
 		after = index + f.Cursor
 	}
 	var page Page
+	looked := 0
 	err := e.view(ctx, func(r store.Reader) error {
 		for {
 			entries, err := r.Scan(index, after, true, 256)
@@ -56,6 +61,10 @@ func (e *Engine) Requests(ctx context.Context, f Filter) (Page, error) {
 			}
 			for _, en := range entries {
 				after = en.Key
+				if looked++; looked > maxLooked {
+					page.Next = strings.TrimPrefix(en.Key, index)
+					return nil
+				}
 				q, err := e.load(r, spend.ID(en.Value))
 				if err != nil {
 					return err

@@ -71,7 +71,7 @@ func (e *Engine) reserve(t *txn, set *policySet, r *spend.Request, velocity bool
 			}
 			r.Reservations = append(r.Reservations, rs...)
 		}
-		if velocity && (covers || exposes || len(r.Intent.Legs) == 0) {
+		if velocity && (covers || exposes || len(r.Intent.Legs) == 0 && r.Intent.Class != spend.Other) {
 			if err := a.Count(t, t.now); err != nil {
 				return fmt.Errorf("count: %w", err)
 			}

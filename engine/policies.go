@@ -274,8 +274,8 @@ func (e *Engine) ownPolicy(t *txn, id spend.ID) (*policy.Policy, error) {
 	if p.Source == FromFile {
 		return nil, fmt.Errorf("policy %q: %w: it comes from the config file, change it there", p.Name, spend.Forbidden)
 	}
-	own := *p
-	return &own, nil
+	own := new(policy.Policy) // decoded afresh: the set's own must never be edited
+	return own, getJSON(t, e.keys.policy(id), own)
 }
 
 // putPolicy writes a policy and counts what the ledger already holds against it.

@@ -33,14 +33,14 @@ func (e *Engine) refill(t *txn, p *policy.Policy) error {
 }
 
 // facts yields what p sees of the ledger: the payments since its month began,
-// whatever is still open, and allowances of any age. An error ends the sequence
+// whatever is still open, and what counts at any age. An error ends the sequence
 // and is left in failed.
 func (e *Engine) facts(t *txn, p *policy.Policy, touched map[spend.ID]*spend.Request, failed *error) iter.Seq[budget.Fact] {
 	// A month's start in any zone lies within a day of UTC's, and a hold may have
 	// begun before the month in which it was sent.
 	since := time.Date(t.now.Year(), t.now.Month(), 1, 0, 0, 0, 0, time.UTC).AddDate(0, 0, -1).Add(-e.opt.Expire - e.opt.Keep)
 	return func(yield func(budget.Fact) bool) {
-		for _, index := range []string{e.keys.opens(), e.keys.exposures(), e.keys.sequences()} {
+		for _, index := range []string{e.keys.opens(), e.keys.ageless(), e.keys.sequences()} {
 			for r, err := range e.indexed(t, index) {
 				if err != nil {
 					*failed = err
@@ -53,12 +53,12 @@ func (e *Engine) facts(t *txn, p *policy.Policy, touched map[spend.ID]*spend.Req
 					continue
 				}
 				touched[r.ID] = r
-				f, n, err := factOf(p, r)
+				facts, err := factsOf(p, r)
 				if err != nil {
 					*failed = err
 					return
 				}
-				for range n {
+				for _, f := range facts {
 					if !yield(f) {
 						return
 					}
@@ -91,49 +91,75 @@ func (e *Engine) indexed(t *txn, index string) iter.Seq2[*spend.Request, error] 
 	}
 }
 
-// factOf is what p counts of r, and how often: not at all for what came to
-// nothing or lies outside of its scope, and once more for each payment that the
-// provider proved to have happened again.
-func factOf(p *policy.Policy, r *spend.Request) (f budget.Fact, n int, err error) {
+// factsOf is what p counts of r: nothing of what came to nothing, one fact for
+// what is open or settled, and one for each further payment that was proved. What
+// is open is told even where p does not cover it, so that it lets go of whatever
+// an earlier version of p has reserved for it.
+func factsOf(p *policy.Policy, r *spend.Request) ([]budget.Fact, error) {
 	presumed := slices.Contains(r.Anomalies, spend.MissingReceipt)
-	f = budget.Fact{Request: r.ID, At: r.Began, Posted: r.State == spend.Settled || presumed && r.State.Final()}
-	if f.At.IsZero() {
-		f.At = r.Created
+	posted := r.State == spend.Settled || presumed && r.State.Final()
+	if r.State.Final() && !posted {
+		return nil, nil
 	}
-	if r.State.Final() && !f.Posted || r.State == spend.Denied {
-		return f, 0, nil
+	amount, exposure, err := countedBy(p, &r.Intent)
+	if err != nil {
+		return nil, err
 	}
-	covers, exposes := false, false
-	if p.Matches(&r.Intent) {
-		if f.Amount, covers, err = p.Charge(&r.Intent); err != nil {
-			return f, 0, err
+	counts := !amount.IsZero() || !exposure.IsZero()
+	if posted && !counts {
+		return nil, nil
+	}
+	own := budget.Fact{Request: r.ID, At: r.Began, Amount: amount, Exposure: exposure, Posted: posted, Uncounted: !counts}
+	if own.At.IsZero() {
+		own.At = r.Created
+	}
+	if own.Amount, err = adjusted(amount, r.Adjusted); err != nil {
+		return nil, err
+	}
+	facts := []budget.Fact{own}
+	for _, again := range r.Again {
+		f := own
+		f.At = again.At
+		if f.Amount, err = adjusted(amount, again.Adjusted); err != nil {
+			return nil, err
 		}
-		if f.Exposure, exposes, err = p.Exposure(&r.Intent); err != nil {
-			return f, 0, err
-		}
+		facts = append(facts, f)
 	}
-	if !covers {
-		f.Amount = spend.Amount{}
+	return facts, nil
+}
+
+// countedBy is what p counts of a payment, as reserve does: an allowance counts in
+// the windows as well as in the gauge.
+func countedBy(p *policy.Policy, in *spend.Intent) (amount, exposure spend.Amount, err error) {
+	if !p.Matches(in) {
+		return amount, exposure, nil
 	}
-	if !exposes {
-		f.Exposure = spend.Amount{}
+	charge, covers, err := p.Charge(in)
+	if err != nil {
+		return amount, exposure, err
 	}
-	if f.Amount, err = plus(f.Amount, f.Exposure); err != nil {
-		return f, 0, err
+	exposed, exposes, err := p.Exposure(in)
+	if err != nil {
+		return amount, exposure, err
 	}
-	if covers && !r.Adjusted.IsZero() && r.Adjusted.Unit() == f.Amount.Unit() {
-		if f.Amount, err = f.Amount.Add(r.Adjusted); err != nil {
-			return f, 0, err
-		}
+	if covers {
+		amount = charge
 	}
-	n = 1
-	for _, a := range r.Anomalies {
-		if a == spend.DuplicatePayment {
-			n++
-		}
+	if exposes {
+		exposure = exposed
+		amount, err = plus(amount, exposed)
 	}
-	if f.Posted && !covers && !exposes {
-		n = 0
+	return amount, exposure, err
+}
+
+// adjusted is an amount with what receipts have changed of it, never below nought.
+func adjusted(amount, by spend.Amount) (spend.Amount, error) {
+	if amount.IsZero() || by.IsZero() || by.Unit() != amount.Unit() {
+		return amount, nil
 	}
-	return f, n, nil
+	sum, err := amount.Add(by)
+	if err == nil && sum.Sign() < 0 {
+		sum = spend.NewAmount(amount.Unit(), 0)
+	}
+	return sum, err
 }

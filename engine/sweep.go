@@ -34,49 +34,58 @@ func (e *Engine) sweepLoop() {
 
 // Sweep expires every request whose deadline has passed, and drops replies that
 // have been kept long enough.
+//
+// What cannot be swept is reported and does not stand in the way of the rest.
 func (e *Engine) Sweep(ctx context.Context) error {
+	var failed error
+	after := ""
 	for {
 		var due []store.Entry
 		now := e.clock()
 		err := e.view(ctx, func(r store.Reader) (err error) {
-			due, err = r.Scan(e.keys.dues(), "", false, sweepPage)
+			due, err = r.Scan(e.keys.dues(), after, false, sweepPage)
 			return err
 		})
 		if err != nil {
-			return fmt.Errorf("sweep: %w", err)
+			return errors.Join(failed, fmt.Errorf("sweep: %w", err))
 		}
-		swept := 0
 		for _, d := range due {
+			after = d.Key
 			at, what, id, err := e.keys.readDue(d.Key)
+			if err == nil && at.After(now) {
+				return failed
+			}
+			if err == nil {
+				err = e.commit.do(ctx, func(t *txn) error { return e.fallDue(t, d.Key, what, id) })
+			}
 			if err != nil {
-				return fmt.Errorf("sweep: %w", err)
+				failed = errors.Join(failed, fmt.Errorf("sweep: %w", err))
 			}
-			if at.After(now) {
-				return nil
-			}
-			if err := e.commit.do(ctx, func(t *txn) error { return e.fallDue(t, d.Key, what, id) }); err != nil {
-				return fmt.Errorf("sweep: %w", err)
-			}
-			swept++
 		}
-		if swept < sweepPage {
-			return nil
+		if len(due) < sweepPage {
+			return failed
 		}
 	}
 }
 
 func (e *Engine) fallDue(t *txn, key, what string, id spend.ID) error {
-	if err := t.Delete(key); err != nil {
-		return err
-	}
 	if what == dueReply {
-		return t.Delete(e.keys.reply(id))
+		return errors.Join(t.Delete(key), t.Delete(e.keys.reply(id)))
 	}
 	r, err := e.load(t, id)
 	if errors.Is(err, spend.NotFound) {
-		return nil
+		return t.Delete(key)
 	}
 	if err != nil {
+		return err
+	}
+	if what == dueObject {
+		return errors.Join(t.Delete(key), e.letGo(t, &r))
+	}
+	if !r.Deadline.IsZero() && key == e.keys.due(r.Deadline, dueRequest, id) && r.StateAt(t.now) != spend.Expired {
+		return nil // by the time of this batch it is too early
+	}
+	if err := t.Delete(key); err != nil {
 		return err
 	}
 	if r.State == spend.Expired || r.StateAt(t.now) != spend.Expired {
@@ -87,4 +96,35 @@ func (e *Engine) fallDue(t *txn, key, what string, id spend.ID) error {
 	}
 	r.Why = spend.ApprovalExpired
 	return e.save(t, &r)
+}
+
+// letGo ends a write that moves no money and whose outcome nobody has learnt, so
+// that its object can be written again. What was looked up before is stale.
+func (e *Engine) letGo(t *txn, r *spend.Request) error {
+	if r.State != spend.Executing || r.Intent.Class != spend.Other {
+		return nil
+	}
+	if err := e.move(t, r, settle); err != nil {
+		return err
+	}
+	r.Why = spend.OutcomeUnknown
+	return e.save(t, r)
+}
+
+// adopt puts a bound on the writes without money that an earlier life of this
+// process left executing.
+func (e *Engine) adopt(ctx context.Context) error {
+	return e.commit.do(ctx, func(t *txn) error {
+		for r, err := range e.indexed(t, e.keys.opens()) {
+			if err != nil {
+				return err
+			}
+			if r.State == spend.Executing && r.Intent.Class == spend.Other {
+				if err := t.Put(e.keys.due(t.now.Add(objectHeld), dueObject, r.ID), nil); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
 }

@@ -475,8 +475,9 @@ func TestASettledCallIsAnsweredAgain(t *testing.T) {
 		t.Fatalf("answer = %+v", a)
 	}
 	first := w.gate.finished()[0].Reply
-	settled := spend.Request{ID: "req-1", State: spend.Settled, Changed: time.Now()}
-	w.gate.authorize = func(spend.Intent) (spend.Ruling, error) {
+	settled := spend.Request{ID: "req-1", State: spend.Settled, Began: time.Now(), Changed: time.Now()}
+	w.gate.authorize = func(in spend.Intent) (spend.Ruling, error) {
+		settled.Intent = in
 		return spend.Ruling{Next: spend.Replay, Request: settled}, nil
 	}
 	w.gate.reply = func(spend.ID) ([]byte, error) { return first, nil }
@@ -498,7 +499,7 @@ func TestASettledCallIsAnsweredAgain(t *testing.T) {
 		t.Errorf("%d outcomes were recorded", n)
 	}
 
-	settled.Changed = time.Now().Add(-2 * time.Hour) // longer than the provider promises
+	settled.Began = time.Now().Add(-2 * time.Hour) // longer than the provider promises
 	if a := w.post("/pay", "amount=5", "Idempotency-Key", "k"); a.status != 403 || a.header.Get("Outgo-Code") != string(spend.OutcomeUnknown) {
 		t.Errorf("answer = %+v", a)
 	}

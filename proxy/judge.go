@@ -40,6 +40,7 @@ func (e *lookupError) Unwrap() error { return e.err }
 // completes the intent. Every time it is called it looks up anew.
 func (x *exchange) judge() error {
 	var facts []rails.Fact
+	asked := x.p.clock()
 	j, err := x.rail.Intent(&x.call, nil)
 	if err == nil && len(j.Lookups) > 0 {
 		ctx, cancel := context.WithTimeout(context.Background(), x.p.times.Lookup)
@@ -58,6 +59,9 @@ func (x *exchange) judge() error {
 		return rails.Refusef(spend.UnrecognisedCall, "", "outgo does not know what %s %s does with money, so it was not sent; an operator can have such calls held for approval with `proxy.unrecognised: hold`", x.call.Method, x.call.Path)
 	}
 	x.judged = j
+	if len(facts) > 0 {
+		x.judged.Intent.LookedUp = asked
+	}
 	x.complete(&x.judged.Intent)
 	return nil
 }

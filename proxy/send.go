@@ -98,7 +98,8 @@ func (x *exchange) outcome(kept []byte) spend.Outcome {
 		r.HTTPStatus = reply.Status
 	}
 	o.Reply = nil
-	if o.Result == spend.Happened && x.judged.Intent.DedupKey != "" && len(kept) <= maxKept {
+	repeated := x.judged.Intent.DedupKey != "" || x.request.Attempts > 1
+	if o.Result == spend.Happened && repeated && len(kept) <= maxKept {
 		o.Reply = kept
 	}
 	return o
@@ -163,7 +164,7 @@ func (x *exchange) replay() {
 	case !errors.Is(err, spend.NotFound):
 		x.fail(fmt.Errorf("read kept reply: %w", err))
 		return
-	case x.judged.KeyHeader == "" || x.since(x.request.Changed) >= x.judged.Replayable:
+	case !x.replayable():
 		x.doubt()
 		return
 	}
@@ -178,6 +179,15 @@ func (x *exchange) replay() {
 		x.line.Err = err.Error()
 		x.cut()
 	}
+}
+
+// replayable reports whether the provider would answer the call with the reply to
+// the payment that was sent, and do nothing else: it was sent under the very key
+// that this call has, and not too long ago.
+func (x *exchange) replayable() bool {
+	r := &x.request
+	return x.judged.KeyHeader != "" && r.Intent.DedupKey != "" && r.Intent.DedupKey == x.judged.Intent.DedupKey &&
+		!r.Began.IsZero() && x.since(r.Began) < x.judged.Replayable
 }
 
 // prepare fills in a request to the call's host with the call's own fields, but

@@ -13,7 +13,7 @@ import (
 func validate(h *head, host string, port uint16) *rails.Refusal {
 	switch {
 	case !isMethod(h.method):
-		return rails.Refusef(spend.Malformed, "", "the method %.20q is not one of GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS, in upper case", h.method)
+		return rails.Refusef(spend.UnrecognisedCall, "", "the method %.20q is not one of GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS, in upper case", h.method)
 	case h.proto != "HTTP/1.1":
 		return rails.Refusef(spend.Malformed, "", "guarded calls are made in HTTP/1.1, not in %s", h.proto)
 	case (h.method == "GET" || h.method == "HEAD") && h.length != 0:

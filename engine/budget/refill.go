@@ -19,6 +19,9 @@ type Fact struct {
 	Amount   spend.Amount // what days and months count
 	Exposure spend.Amount // what the gauge counts, from whatever time it is
 	Posted   bool         // spent, as adjusted since; otherwise reserved and still open
+	// Uncounted says that the policy does not cover the request, which then
+	// counts as no call either.
+	Uncounted bool
 }
 
 // Open is a request that still holds reservations after a Refill.
@@ -78,8 +81,10 @@ func (a Account) Refill(tx store.Tx, now time.Time, facts iter.Seq[Fact]) ([]Ope
 		default:
 			open = append(open, Open{Request: f.Request, Reservations: rs})
 		}
-		minute.recall(f.At, now)
-		hour.recall(f.At, now)
+		if !f.Uncounted {
+			minute.recall(f.At, now)
+			hour.recall(f.At, now)
+		}
 	}
 	for _, t := range []tally{day, month, gauge} {
 		if err := t.c.write(tx, t.key); err != nil {

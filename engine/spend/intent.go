@@ -1,6 +1,9 @@
 package spend
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // Class says what a call can do, from harmless to grave. Unrecognised is graver
 // than a spend because nothing is known of it.
@@ -87,6 +90,10 @@ type Intent struct {
 	// whom; never of values looked up.
 	Fingerprint string `json:"fingerprint,omitempty"`
 	Claims      Claims `json:"claims,omitzero"`
+	// LookedUp is when the first of the lookups began that the legs rest on;
+	// zero where the call itself says all. What has changed the object since
+	// makes them stale.
+	LookedUp time.Time `json:"-"`
 }
 
 // NormalMerchant gives a merchant's name the form in which names compare: lower

@@ -77,6 +77,16 @@ type Reservation struct {
 	Amount  Amount `json:"amount"`
 }
 
+// Payment is one more payment that came of a request of which one was expected,
+// with the fields of the same names of Request.
+type Payment struct {
+	At           time.Time     `json:"at"`
+	Transaction  string        `json:"transaction,omitempty"`
+	Told         Amount        `json:"told,omitzero"`
+	Adjusted     Amount        `json:"adjusted,omitzero"`
+	Reservations []Reservation `json:"reservations,omitempty"`
+}
+
 // Request is one payment and its whole history in outgo.
 type Request struct {
 	ID          ID          `json:"id"`
@@ -100,13 +110,19 @@ type Request struct {
 	Transitions int `json:"transitions"`
 	// Attempts counts the agent's calls that attached to this request;
 	// AttachedKey and AttachedAt are those of the last one.
-	Attempts     int           `json:"attempts"`
-	AttachedKey  string        `json:"attachedKey,omitempty"`
-	AttachedAt   time.Time     `json:"attachedAt,omitzero"`
+	Attempts    int       `json:"attempts"`
+	AttachedKey string    `json:"attachedKey,omitempty"`
+	AttachedAt  time.Time `json:"attachedAt,omitzero"`
+	// Reservations are where its money is counted: reserved until it is settled,
+	// posted from then on. Transaction, Told and Adjusted are what its receipts
+	// have said of it.
 	Reservations []Reservation `json:"reservations,omitempty"`
+	Transaction  string        `json:"transaction,omitempty"` // the provider's id
+	Told         Amount        `json:"told,omitzero"`         // what the last receipt said was moved
 	Receipts     []Receipt     `json:"receipts,omitempty"`
 	Anomalies    []Anomaly     `json:"anomalies,omitempty"`
 	Adjusted     Amount        `json:"adjusted,omitzero"` // posted beyond what was reserved; signed
+	Again        []Payment     `json:"again,omitempty"`   // further payments that the provider has proved
 	ReplacedBy   ID            `json:"replacedBy,omitempty"`
 }
 

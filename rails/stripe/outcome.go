@@ -9,7 +9,7 @@ import (
 
 // Outcome reads the receipt off the reply to a call that was judged as in. The
 // receipt's time and the kept reply are the caller's to fill in. A call that
-// moves no money has Happened with any complete reply, without an amount.
+// moves no money has Happened, without an amount, with any reply but 409 and 5xx.
 //
 // Only an error that Stripe gives before it acts, a declined card, or an object
 // that is canceled or failed is DidNot. A payment that may still complete by
@@ -22,6 +22,10 @@ func (r *Rail) Outcome(in *spend.Intent, reply *rails.Reply) spend.Outcome {
 	}
 	receipt := spend.Receipt{Source: spend.FromWire, RequestID: reply.Get("Request-Id"), HTTPStatus: reply.Status}
 	if in.Class == spend.Read || in.Class == spend.Other {
+		if reply.Status >= 500 || reply.Status == 409 {
+			// A write may be carried out after its gateway has given up.
+			return spend.Outcome{Result: spend.Uncertain, Why: spend.OutcomeUnknown, Receipt: receipt}
+		}
 		return spend.Outcome{Result: spend.Happened, Receipt: receipt}
 	}
 	object, err := parseObject(reply.Body)

@@ -114,7 +114,8 @@ func TestOutcomeOfOtherCalls(t *testing.T) {
 		want   spend.Result
 	}{
 		"a write without money has happened":             {spend.Other, 200, `{"id":"pi_1","object":"payment_intent","amount":5,"currency":"usd"}`, spend.Happened},
-		"even with an error":                             {spend.Other, 500, `oops`, spend.Happened},
+		"even with an error that says so":                {spend.Other, 400, `oops`, spend.Happened},
+		"but a gateway may give up on it too early":      {spend.Other, 504, `oops`, spend.Uncertain},
 		"an unread write that succeeded has happened":    {spend.Unrecognised, 200, `{"id":"sub_1","object":"subscription"}`, spend.Happened},
 		"an unread write that failed did not":            {spend.Unrecognised, 400, `{"error":{"type":"invalid_request_error"}}`, spend.DidNot},
 		"an unread write without an answer is uncertain": {spend.Unrecognised, 200, ``, spend.Uncertain},
