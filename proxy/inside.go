@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/valyala/fasthttp"
@@ -126,8 +128,14 @@ func (p *Proxy) handleInspected(ctx *fasthttp.RequestCtx, w *wire) {
 	p.relay(ctx, w, w.agent, w.host, w.port, w.head.target)
 }
 
-// handlePage answers what a browser or a health check asks of the proxy itself.
+// handlePage answers what a browser, a health check or a program that wants the
+// authority's certificate asks of the proxy itself.
 func (p *Proxy) handlePage(ctx *fasthttp.RequestCtx, w *wire) {
+	if page, ok := p.opt.Pages[w.head.target]; ok && w.head.method == "GET" {
+		ctx.SetContentType("text/plain; charset=utf-8")
+		ctx.SetBody(page)
+		return
+	}
 	if w.head.target != "/" || w.head.method != "GET" && w.head.method != "HEAD" {
 		p.say(ctx, w, fasthttp.StatusMisdirectedRequest, "refused", spend.HostMismatch,
 			"this is a proxy, and the request names no host; set HTTPS_PROXY and HTTP_PROXY to this address instead of calling it")
@@ -137,6 +145,9 @@ func (p *Proxy) handlePage(ctx *fasthttp.RequestCtx, w *wire) {
 	ctx.SetBodyString("This is outgo, a proxy that judges what agents spend.\n" +
 		"Send traffic through it: HTTPS_PROXY=http://" + w.raw.LocalAddr().String() + " with outgo's authority trusted.\n" +
 		"`outgo env` prints the whole environment, `outgo run -- CMD` starts a program with it.\n")
+	for _, path := range slices.Sorted(maps.Keys(p.opt.Pages)) {
+		ctx.Response.AppendBodyString("Here is also " + path + "\n")
+	}
 }
 
 // handleAbsolute serves "GET http://host/path".

@@ -94,6 +94,9 @@ type Options struct {
 	// HoldUnrecognised sends writes that a rail does not know to the gate, which
 	// holds or denies them; otherwise they are refused.
 	HoldUnrecognised bool
+	// Pages are what the listener itself hands out to whoever asks, such as the
+	// authority's certificate, by path ("/ca.pem"). None may be secret.
+	Pages map[string][]byte
 	// Identify names the agent behind a peer. An error is answered with 407.
 	Identify     func(Peer) (agent string, err error)
 	AuthRequired bool

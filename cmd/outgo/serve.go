@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"github.com/outgo/outgo/cmd/outgo/shim"
 	"github.com/outgo/outgo/config"
 	"github.com/outgo/outgo/engine"
 	"github.com/outgo/outgo/engine/api"
@@ -102,6 +103,10 @@ func startSidecar(ctx context.Context, cfg *config.Config, log *zap.Logger, mode
 	if err != nil {
 		return nil, err
 	}
+	pages, err := publicPages(cfg, s.authority)
+	if err != nil {
+		return nil, err
+	}
 	s.agents = newAgents(cfg, s.ledger)
 	s.metrics = newMetrics(s)
 	s.proxy, err = proxy.New(proxy.Options{
@@ -114,6 +119,7 @@ func startSidecar(ctx context.Context, cfg *config.Config, log *zap.Logger, mode
 		Identify:         s.agents.identify,
 		AuthRequired:     cfg.Proxy.Auth == "required",
 		Digest:           s.ledger.seal.Digest,
+		Pages:            pages,
 		Gate:             s.ledger.engine,
 		Log:              log,
 		Observe:          s.observe,
@@ -329,6 +335,22 @@ func namesOf(cfg *config.Config) []string {
 		names = append(names, r.Hosts...)
 	}
 	return names
+}
+
+// publicPages are what an agent in a container of its own needs to trust outgo and
+// to come through it.
+func publicPages(cfg *config.Config, authority *ca.Authority) (map[string][]byte, error) {
+	paths, err := shim.Write(filepath.Join(cfg.DataDir, "shim"))
+	if err != nil {
+		return nil, fmt.Errorf("write client shims: %w", err)
+	}
+	pages := map[string][]byte{"/ca.pem": authority.Certificate(), "/bundle.pem": authority.Bundle()}
+	for _, file := range []string{paths.NodePreload, filepath.Join(paths.PythonDir, "sitecustomize.py")} {
+		if pages["/"+filepath.Base(file)], err = os.ReadFile(file); err != nil {
+			return nil, fmt.Errorf("read client shims: %w", err)
+		}
+	}
+	return pages, nil
 }
 
 func upstreamsOf(cfg *config.Config) (map[string]proxy.Upstream, error) {

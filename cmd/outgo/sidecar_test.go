@@ -301,3 +301,31 @@ func TestTheControlListenerIsOutOfReachThroughTheProxy(t *testing.T) {
 		t.Errorf("CONNECT to the control listener: %q %v", line, err)
 	}
 }
+
+func TestTheListenerHandsOutWhatAnAgentNeedsToTrustIt(t *testing.T) {
+	s := startTest(t, loadText(t, ""))
+	for path, want := range map[string]string{
+		"/ca.pem": string(s.authority.Certificate()), "/bundle.pem": string(s.authority.Certificate()),
+		"/outgo-preload.cjs": "NODE", "/sitecustomize.py": "import", "/": "/ca.pem",
+	} {
+		resp, err := http.Get("http://" + s.about.Proxy + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if resp.StatusCode != 200 || !strings.Contains(string(body), want) || strings.Contains(string(body), "PRIVATE KEY") {
+			t.Errorf("%s: %d %.200s", path, resp.StatusCode, body)
+		}
+	}
+	for _, path := range []string{"/ca.key", "/../ca/ca.key", "/api/v1/api-keys"} {
+		resp, err := http.Get("http://" + s.about.Proxy + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode < 400 {
+			t.Errorf("%s: %d", path, resp.StatusCode)
+		}
+	}
+}
