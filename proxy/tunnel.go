@@ -37,7 +37,7 @@ func (t *connection) tunnel() {
 	back := make(chan struct{})
 	go func() {
 		defer close(back)
-		pour(t.client.Conn, server)
+		pour(t.client.Conn, server) //nolint:errcheck // forward reports what breaks the tunnel
 	}()
 	err = t.forward(server)
 	if err != nil {

@@ -107,30 +107,26 @@ func (o routes) show(c *api.Call) (int, any, error) {
 // ALL what has been decided.
 func (o routes) approvals(c *api.Call) (int, any, error) {
 	status := strings.ToUpper(c.Query("status"))
+	f := engine.Filter{Limit: 200, Cursor: c.Query("cursor")}
 	switch status {
 	case "", "PENDING":
-		page, err := o.Engine.Requests(c, engine.Filter{Held: true, Limit: 200, Cursor: c.Query("cursor")})
-		if err != nil {
-			return 0, nil, err
-		}
-		if page.Next != "" {
-			c.Response.Header.Set("Outgo-Next-Cursor", page.Next)
-		}
-		return 200, viewAll(page.Requests), nil
+		status, f.Held = "PENDING", true
 	case "APPROVED", "REJECTED", "EXPIRED", "ALL":
+		f.Decision = spend.RequireApproval
 	default:
 		return 0, nil, api.Invalid("status %q: want PENDING, APPROVED, REJECTED, EXPIRED or ALL", status)
 	}
-	page, err := o.Engine.Requests(c, engine.Filter{Decision: spend.RequireApproval, Limit: 200, Cursor: c.Query("cursor")})
+	page, err := o.Engine.Requests(c, f)
 	if err != nil {
 		return 0, nil, err
 	}
 	if page.Next != "" {
 		c.Response.Header.Set("Outgo-Next-Cursor", page.Next)
 	}
-	out := []requestView{}
-	for _, v := range viewAll(page.Requests) {
-		if v.Approval != nil && (status == "ALL" || v.Approval.Status == status) {
+	out := []approvalItem{}
+	for i := range page.Requests {
+		v := viewItem(&page.Requests[i])
+		if v.Status != "" && (status == "ALL" || v.Status == status) {
 			out = append(out, v)
 		}
 	}
@@ -155,7 +151,7 @@ func (o routes) resolve(c *api.Call) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	return 200, viewRequest(&r), nil
+	return 200, viewItem(&r), nil
 }
 
 func (o routes) policies(c *api.Call) (int, any, error) {

@@ -59,6 +59,23 @@ type requestView struct {
 	ReplacedBy  spend.ID          `json:"replacedBy,omitempty"`
 }
 
+// approvalItem is an approval in a list, with the request that it is about.
+type approvalItem struct {
+	requestView
+	SpendRequestID spend.ID `json:"spendRequestId"`
+	Status         string   `json:"status"`
+	DecidedAt      *string  `json:"decidedAt"`
+	Note           *string  `json:"note"`
+}
+
+func viewItem(r *spend.Request) approvalItem {
+	v := approvalItem{requestView: viewRequest(r), SpendRequestID: r.ID}
+	if a := v.Approval; a != nil {
+		v.Status, v.DecidedAt, v.Note = a.Status, a.DecidedAt, a.Note
+	}
+	return v
+}
+
 type legView struct {
 	Kind        spend.LegKind   `json:"kind"`
 	AmountMinor json.RawMessage `json:"amountMinor"`
