@@ -244,7 +244,7 @@ func startStripeMock(t *testing.T) string {
 	}
 	addr := ln.Addr().(*net.TCPAddr)
 	_ = ln.Close()
-	cmd := exec.Command(bin, "-http-addr", addr.String())
+	cmd := exec.Command(bin, "-http-addr", addr.String(), "-https-addr", "127.0.0.1:0")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
