@@ -137,8 +137,10 @@ func (e *Engine) earlier(t *txn, in *spend.Intent) (r *spend.Request, reused boo
 // repeat joins a call to the request that it repeats.
 func (e *Engine) repeat(t *txn, r *spend.Request, in *spend.Intent) (spend.Ruling, error) {
 	next := after(r.State)
-	if next == spend.Replay && (r.Began.IsZero() || r.Why == spend.OutcomeUnknown) {
-		// It was never sent from here, or nobody knows what came of it.
+	if next == spend.Replay && (r.Why == spend.OutcomeUnknown ||
+		slices.Contains(r.Anomalies, spend.LateReceipt) || slices.Contains(r.Anomalies, spend.UnauthorizedPayment)) {
+		// Nobody knows what came of it, or it was proved without having been sent
+		// from here: the provider does not know it under this call's key.
 		next = spend.Doubt
 	}
 	if next == spend.Await || next == spend.Begin {

@@ -1,0 +1,217 @@
+package audit
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/outgo/outgo/engine/spend"
+)
+
+// The stored form of an entry is one format byte, its fields in a fixed order,
+// each with its length where it has no fixed one, and the SHA-256 of all that.
+// A given entry has exactly one such form, and decodeEntry reads no other.
+const format = 1
+
+var errTruncated = errors.New("it ends too early")
+
+// encode sets e.Hash and returns the stored form. It fails with spend.Invalid on
+// a time or a version that the form cannot hold.
+func (e *Entry) encode() ([]byte, error) {
+	if !time.Unix(0, e.At.UnixNano()).Equal(e.At) {
+		return nil, fmt.Errorf("time %s: %w: none, or out of range", e.At, spend.Invalid)
+	}
+	e.At = e.At.UTC().Round(0)
+	// Only these two hold what others have written.
+	e.Who, e.Note = strings.ToValidUTF8(e.Who, "\uFFFD"), strings.ToValidUTF8(e.Note, "\uFFFD")
+	b := append(make([]byte, 0, e.size()), format)
+	b = binary.AppendUvarint(b, e.Seq)
+	b = binary.BigEndian.AppendUint64(b, uint64(e.At.UnixNano()))
+	b = append(b, e.Prev[:]...)
+	for _, s := range [...]string{
+		e.Event, string(e.Request), string(e.From), string(e.To), e.Who, string(e.Why), e.Note, e.Fingerprint,
+	} {
+		b = appendText(b, s)
+	}
+	b = binary.AppendUvarint(b, uint64(len(e.Policies)))
+	for _, p := range e.Policies {
+		if p.Version < 0 {
+			return nil, fmt.Errorf("version %d of policy %s: %w", p.Version, p.ID, spend.Invalid)
+		}
+		b = appendText(appendText(b, string(p.ID)), p.Name)
+		b = binary.AppendUvarint(b, uint64(p.Version))
+	}
+	b = binary.AppendUvarint(b, uint64(len(e.Amounts)))
+	for _, a := range e.Amounts {
+		b = appendText(b, a)
+	}
+	b = appendHash(appendHash(b, e.Reply), e.Receipt)
+	b = binary.AppendUvarint(b, uint64(len(e.Records)))
+	for _, r := range e.Records {
+		b = appendHash(appendText(b, r.Key), r.Digest)
+	}
+	e.Hash = Sum(b)
+	return append(b, e.Hash[:]...), nil
+}
+
+// size is an upper estimate of the stored form's length, to allocate once.
+func (e *Entry) size() int {
+	n := 224 + len(e.Event) + len(e.Request) + len(e.From) + len(e.To) + len(e.Who) + len(e.Why) + len(e.Note) + len(e.Fingerprint)
+	for _, p := range e.Policies {
+		n += len(p.ID) + len(p.Name) + 8
+	}
+	for _, a := range e.Amounts {
+		n += len(a) + 2
+	}
+	for _, r := range e.Records {
+		n += len(r.Key) + len(r.Digest) + 3
+	}
+	return n
+}
+
+func appendText(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+func appendHash(b []byte, h Hash) []byte {
+	if h.IsZero() {
+		return append(b, 0)
+	}
+	return append(append(b, byte(len(h))), h[:]...)
+}
+
+// decodeEntry reads a stored entry. It says nothing of whether its hash is
+// right: see checked.
+func decodeEntry(value []byte) (Entry, error) {
+	var e Entry
+	d := decoder{b: value}
+	if f := d.byte(); d.err == nil && f != format {
+		return e, fmt.Errorf("format %d is not known to this version of outgo", f)
+	}
+	e.Seq = d.number()
+	e.At = time.Unix(0, int64(d.uint64())).UTC()
+	d.fixed(e.Prev[:])
+	e.Event, e.Request = d.text(), spend.ID(d.text())
+	e.From, e.To = spend.State(d.text()), spend.State(d.text())
+	e.Who, e.Why, e.Note, e.Fingerprint = d.text(), spend.Code(d.text()), d.text(), d.text()
+	if n := d.count(); n > 0 {
+		e.Policies = make([]spend.PolicyRef, n)
+		for i := range e.Policies {
+			e.Policies[i] = spend.PolicyRef{ID: spend.ID(d.text()), Name: d.text(), Version: d.version()}
+		}
+	}
+	if n := d.count(); n > 0 {
+		e.Amounts = make([]string, n)
+		for i := range e.Amounts {
+			e.Amounts[i] = d.text()
+		}
+	}
+	e.Reply, e.Receipt = d.hash(), d.hash()
+	if n := d.count(); n > 0 {
+		e.Records = make([]Record, n)
+		for i := range e.Records {
+			e.Records[i] = Record{Key: d.text(), Digest: d.hash()}
+		}
+	}
+	d.fixed(e.Hash[:])
+	return e, d.end()
+}
+
+// decoder takes values off the front of b. Its first error stays.
+type decoder struct {
+	b   []byte
+	err error
+}
+
+func (d *decoder) fail(err error) {
+	if d.err == nil {
+		d.err, d.b = err, nil
+	}
+}
+
+// end returns the first error, or one for what is left over.
+func (d *decoder) end() error {
+	if len(d.b) > 0 {
+		d.fail(fmt.Errorf("%d bytes are left over", len(d.b)))
+	}
+	return d.err
+}
+
+// take returns the next n bytes, or nil.
+func (d *decoder) take(n int) []byte {
+	if n > len(d.b) {
+		d.fail(errTruncated)
+		return nil
+	}
+	out := d.b[:n]
+	d.b = d.b[n:]
+	return out
+}
+
+func (d *decoder) fixed(into []byte) { copy(into, d.take(len(into))) }
+
+func (d *decoder) byte() byte {
+	if b := d.take(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (d *decoder) uint64() uint64 {
+	var b [8]byte
+	d.fixed(b[:])
+	return binary.BigEndian.Uint64(b[:])
+}
+
+// number reads a variable-length number in its shortest form.
+func (d *decoder) number() uint64 {
+	n, size := binary.Uvarint(d.b)
+	switch {
+	case size <= 0:
+		d.fail(errTruncated)
+		return 0
+	case size > 1 && d.b[size-1] == 0:
+		d.fail(errors.New("a number is longer than it need be"))
+		return 0
+	}
+	d.b = d.b[size:]
+	return n
+}
+
+// version reads a number that fits in a positive int of any machine.
+func (d *decoder) version() int {
+	n := d.number()
+	if n > 1<<31-1 {
+		d.fail(errors.New("a version is too large"))
+		return 0
+	}
+	return int(n)
+}
+
+// count reads how many items follow, of which each has a byte at least.
+func (d *decoder) count() int {
+	n := d.number()
+	if n > uint64(len(d.b)) {
+		d.fail(errTruncated)
+		return 0
+	}
+	return int(n)
+}
+
+func (d *decoder) text() string { return string(d.take(d.count())) }
+
+func (d *decoder) hash() (h Hash) {
+	switch n := d.byte(); {
+	case n == 0:
+	case int(n) != len(h):
+		d.fail(errors.New("a digest has the wrong length"))
+	default:
+		d.fixed(h[:])
+		if d.err == nil && h.IsZero() {
+			d.fail(errors.New("a digest is all zero"))
+		}
+	}
+	return h
+}
