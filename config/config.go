@@ -39,6 +39,8 @@ type Config struct {
 	file  string          // as it was named to Load; "" without a file
 	lines []string        // of the file, for excerpts
 	marks map[string]mark // where each field was set
+
+	secretVars []string // variables of the environment that secret fields name
 }
 
 // Agent says who a call comes from. The first match counts, in the order of
@@ -303,6 +305,10 @@ func (c *Config) SealFile() string {
 	}
 	return filepath.Join(c.DataDir, "seal.key")
 }
+
+// SecretVariables returns the names of the environment variables that fields with
+// secrets were filled from. What does not need them should not see them.
+func (c *Config) SecretVariables() []string { return c.secretVars }
 
 // File returns the name of the file that was loaded, "" if none was.
 func (c *Config) File() string { return c.file }

@@ -341,6 +341,9 @@ func (d *decoder) text(path string, n ast.Node) (written string, k kind, ok bool
 	if whole {
 		k = untyped
 	}
+	if d.c.marks[path].secret {
+		d.c.secretVars = append(d.c.secretVars, variables(written)...)
+	}
 	return expanded, k, true
 }
 
@@ -373,6 +376,18 @@ func expand(s string, env map[string]string) (out string, any bool, err error) {
 		default:
 			b.WriteByte('$')
 		}
+	}
+}
+
+// variables returns the names that expand would put in.
+func variables(s string) (names []string) {
+	for {
+		_, rest, ok := strings.Cut(s, "${")
+		if !ok {
+			return names
+		}
+		name, rest, _ := strings.Cut(rest, "}")
+		names, s = append(names, name), rest
 	}
 }
 

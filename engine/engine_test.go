@@ -483,6 +483,9 @@ func TestWritesOnAnObjectAreSerialised(t *testing.T) {
 	capture := charge(100, "c")
 	capture.Object = confirm.Object
 	w.authorize(capture, spend.Busy)
+	spelled := capture // the same account may be written in more than one way
+	spelled.ActingAccount = "acct_a/acct_b"
+	w.authorize(spelled, spend.Busy)
 	foreign := update
 	foreign.Agent = "other"
 	w.authorize(foreign, spend.Busy)

@@ -20,7 +20,8 @@ import (
 //	ageless/<seq>              its id, when it may count long after it was made
 //	dedup/<digest>             the request of an idempotency key (dedup)
 //	print/<agent>/<fingerprint> the latest request of a fingerprint
-//	object/<rail>/<account>/<object> the latest request on a provider's object
+//	object/<rail>/<object>     the latest request on a provider's object, whatever
+//	                           account acts: an account has more than one spelling
 //	holds/<agent>              how many requests of the agent are held
 //	due/<unix ms>/<what>/<id>  what falls due when
 //	reply/<id>                 a kept reply, sealed
@@ -53,7 +54,7 @@ func (k keys) print(in *spend.Intent) string {
 }
 
 func (k keys) object(in *spend.Intent) string {
-	return k.prefix + "object/" + in.Rail + "/" + escape(in.ActingAccount) + "/" + escape(in.Object)
+	return k.prefix + "object/" + in.Rail + "/" + escape(in.Object)
 }
 
 // The kinds of thing that fall due.

@@ -30,6 +30,8 @@ func TestOnlyCallsWithOneReadingGetIn(t *testing.T) {
 		"Host in capitals with a dot":         {"POST /pay HTTP/1.1\r\nHost: API.Coin.Test.\r\nContent-Length: 8\r\n\r\namount=5", 0, ""},
 		"a chunked body":                      {post + "Transfer-Encoding: chunked\r\n\r\n3\r\namo\r\n5\r\nunt=5\r\n0\r\n\r\n", 0, ""},
 		"one byte in each chunk":              {post + "Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n1\r\nm\r\n1\r\no\r\n1\r\nu\r\n1\r\nn\r\n1\r\nt\r\n1\r\n=\r\n1\r\n5\r\n0\r\n\r\n", 0, ""},
+		"a field that Connection takes away":  {post + "Content-Length: 8\r\nStripe-Account: acct_1\r\nConnection: keep-alive, Stripe-Account\r\n\r\namount=5", 400, spend.Ambiguous},
+		"Connection as clients send it":       {post + "Content-Length: 8\r\nConnection: keep-alive, TE\r\n\r\namount=5", 0, ""},
 		"a bare LF in the request line":       {"POST /pay HTTP/1.1\nHost: " + guardedHost + "\r\nContent-Length: 8\r\n\r\namount=5", 400, spend.Ambiguous},
 		"a bare LF in the head":               {post + "X: 1\nContent-Length: 8\r\n\r\namount=5", 400, spend.Ambiguous},
 		"a bare CR in a value":                {post + "X: 1\r2\r\nContent-Length: 8\r\n\r\namount=5", 400, spend.Malformed},

@@ -56,7 +56,7 @@ func (p *Proxy) serveConnect(t *connection, authority string, credentials []stri
 			p.log.Error("panic in a tunnel", zap.String("host", t.host), zap.Any("panic", v), zap.Stack("stack"))
 		}
 	}()
-	agent, ok := p.identify(credentials, t.client.RemoteAddr())
+	agent, ok := p.identify(credentials, t.client)
 	if !ok {
 		t.reject(rejection{407, "refused", "", whoAreYou})
 		return

@@ -10,8 +10,8 @@ import (
 
 // The bounds of a request's head.
 const (
-	maxHead   = 64 << 10 // bytes, from the request line to the blank line
-	maxFields = 200
+	MaxHead   = 64 << 10 // bytes, from the request line to the blank line
+	MaxFields = 200
 )
 
 // chunked is the length of a body whose size the head does not tell.
@@ -54,8 +54,8 @@ func (h *head) parse(text string) *rails.Refusal {
 		if r := h.parseField(line); r != nil {
 			return r
 		}
-		if len(h.fields) > maxFields {
-			return rails.Refusef(spend.TooLarge, "", "the request has more than %d header fields", maxFields)
+		if len(h.fields) > MaxFields {
+			return rails.Refusef(spend.TooLarge, "", "the request has more than %d header fields", MaxFields)
 		}
 	}
 	return h.parseFraming()

@@ -8,14 +8,10 @@ import (
 )
 
 // identify names the agent by what its request says of itself (the values of
-// Proxy-Authorization) and by where it comes from. It returns false when the
+// Proxy-Authorization) and by where its connection comes from. It returns false when the
 // answer must be 407.
-func (p *Proxy) identify(credentials []string, from net.Addr) (agent string, ok bool) {
-	peer := Peer{}
-	if t, isTCP := from.(*net.TCPAddr); isTCP {
-		a := t.AddrPort()
-		peer.Addr = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
-	}
+func (p *Proxy) identify(credentials []string, conn net.Conn) (agent string, ok bool) {
+	peer := Peer{Addr: addrPort(conn.RemoteAddr()), Local: addrPort(conn.LocalAddr())}
 	switch len(credentials) {
 	case 0:
 		if p.opt.AuthRequired {
@@ -31,6 +27,15 @@ func (p *Proxy) identify(credentials []string, from net.Addr) (agent string, ok 
 	}
 	agent, err := p.opt.Identify(peer)
 	return agent, err == nil && agent != ""
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	t, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := t.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
 // basic reads the credentials of RFC 7617.

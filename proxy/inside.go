@@ -8,8 +8,10 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/valyala/fasthttp"
+	"go.uber.org/zap"
 
 	"github.com/outgo/outgo/engine/spend"
 	"github.com/outgo/outgo/proxy/upstream"
@@ -91,6 +93,11 @@ func (p *Proxy) answerBroken(ctx *fasthttp.RequestCtx, _ error) {
 // serveOpen serves a connection that is not a tunnel to a guarded host.
 func (p *Proxy) serveOpen(w *wire) {
 	defer p.conns.drop(w.raw)
+	defer func() {
+		if v := recover(); v != nil {
+			p.log.Error("panic while serving a connection", zap.Any("panic", v), zap.Stack("stack"))
+		}
+	}()
 	w.times, w.busy = p.times, &p.busy
 	p.open.ServeConn(w) //nolint:errcheck // what went wrong was answered
 }
@@ -158,7 +165,7 @@ func (p *Proxy) handleAbsolute(ctx *fasthttp.RequestCtx, w *wire) {
 			credentials = append(credentials, w.head.fields[i].Value)
 		}
 	}
-	agent, ok := p.identify(credentials, w.raw.RemoteAddr())
+	agent, ok := p.identify(credentials, w.raw)
 	if !ok {
 		p.say(ctx, w, fasthttp.StatusProxyAuthRequired, "refused", "", strings.TrimSuffix(whoAreYou, "\n"))
 		ctx.Response.Header.Set("Proxy-Authenticate", challenge)
@@ -205,8 +212,9 @@ func (x *exchange) readPlain(target string) {
 		x.turnAway(r)
 		return
 	}
-	var err error
-	if s := x.ctx.RequestBodyStream(); s != nil {
+	x.w.whole = true // one deadline for all of the body
+	err := x.w.SetReadDeadline(time.Now().Add(x.p.times.Body))
+	if s := x.ctx.RequestBodyStream(); s != nil && err == nil {
 		x.call.Body, err = io.ReadAll(io.LimitReader(s, int64(x.route.MaxBody)+1))
 	}
 	switch {
@@ -228,10 +236,13 @@ func (p *Proxy) relay(ctx *fasthttp.RequestCtx, w *wire, agent, host string, por
 	defer fasthttp.ReleaseRequest(out)
 	fillRequest(out, host, port, w.plain, w.head.method, target, w.head.fields, nil)
 	if w.head.length != 0 {
-		out.SetBodyStream(ctx.RequestBodyStream(), int(w.head.length))
+		// Hidden behind a plain Reader, or fasthttp would release its pooled stream
+		// with this request and once more with the server's.
+		out.SetBodyStream(struct{ io.Reader }{ctx.RequestBodyStream()}, int(w.head.length))
 	}
 	sent, err := p.up.Do(context.Background(), p.key(agent, host, port, w.plain), out, &ctx.Response, upstream.Mode{Stream: true, MaxReply: maxWhole})
-	l := Line{Agent: agent, Host: host, Method: w.head.method, Path: pathOf(target), Decision: "passed", Upstream: p.clock().Sub(start)}
+	// The path is not logged: where nobody guards a host, it may hold a secret.
+	l := Line{Agent: agent, Host: host, Method: w.head.method, Decision: "passed", Upstream: p.clock().Sub(start)}
 	switch {
 	case err == nil:
 		cleanReply(&ctx.Response)
@@ -246,11 +257,6 @@ func (p *Proxy) relay(ctx *fasthttp.RequestCtx, w *wire, agent, host string, por
 	}
 	l.Total = p.clock().Sub(start)
 	p.opt.Observe(l)
-}
-
-func pathOf(target string) string {
-	path, _, _ := strings.Cut(target, "?")
-	return path
 }
 
 // say answers a call that no rail has a format for, and closes the connection.

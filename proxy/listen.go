@@ -103,7 +103,7 @@ func (p *Proxy) makeServers() {
 		ReadHeaderTimeout: p.times.Head,
 		ReadTimeout:       p.times.Head,
 		IdleTimeout:       p.times.Head,
-		MaxHeaderBytes:    maxHead,
+		MaxHeaderBytes:    MaxHead,
 		ErrorLog:          log.New(discard{}, "", 0),
 		ConnState: func(c net.Conn, s http.ConnState) {
 			if pre, ok := c.(*prefixed); ok && s == http.StateClosed {

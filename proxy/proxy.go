@@ -66,7 +66,8 @@ type Upstream struct {
 type Peer struct {
 	User, Password string // from Proxy-Authorization
 	HasCredentials bool
-	Addr           netip.AddrPort
+	Addr           netip.AddrPort // its end of the connection
+	Local          netip.AddrPort // ours
 }
 
 // Timeouts bound what the proxy waits for. Zero means the default.

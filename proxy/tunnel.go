@@ -53,7 +53,7 @@ func (t *connection) tunnel() {
 	t.observe(decision, code, 200, err)
 }
 
-var errGuardedInside = errors.New("the tunnel asked for a guarded host inside")
+var errGuardedInside = errors.New("TLS inside the tunnel asked for a guarded host, or did not say for which")
 
 // forward carries the agent's bytes to the server, the greeting first.
 func (t *connection) forward(server net.Conn) error {
@@ -61,8 +61,12 @@ func (t *connection) forward(server net.Conn) error {
 	if err != nil {
 		return err
 	}
-	if host, herr := rails.CanonicalHost(name); name != "" && (herr != nil || t.p.table.find(host) != nil) {
-		return errGuardedInside
+	if len(seen) > 0 && seen[0] == recordHandshake {
+		// A server that holds a guarded name may answer for it whatever it is
+		// called, so TLS that does not say whom it is for gets no tunnel.
+		if host, herr := rails.CanonicalHost(name); name == "" || herr != nil || t.p.table.find(host) != nil {
+			return errGuardedInside
+		}
 	}
 	if _, err := server.Write(seen); err != nil {
 		return err

@@ -28,6 +28,9 @@ func validate(h *head, host string, port uint16) *rails.Refusal {
 		case equalsAny(name, "Upgrade", "HTTP2-Settings"),
 			strings.EqualFold(name, "Connection") && hasListed(h.fields[i].Value, "upgrade"):
 			return rails.Refusef(spend.Malformed, name, "guarded calls cannot change the protocol; leave out %s", name)
+		case strings.EqualFold(name, "Connection") && !IsPlainConnection(h.fields[i].Value):
+			// A field that Connection names ends here: it would be judged and not sent.
+			return rails.Refusef(spend.Ambiguous, name, "Connection may say close or keep-alive, and names another field here; leave it out")
 		case equalsAny(name, "X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL"):
 			return rails.Refusef(spend.Ambiguous, name, "%s says something else than the request line; leave it out", name)
 		case isSingle(name):
@@ -37,6 +40,17 @@ func validate(h *head, host string, port uint16) *rails.Refusal {
 		}
 	}
 	return nil
+}
+
+// IsPlainConnection reports whether a value of Connection speaks of the connection
+// only, and names no other field.
+func IsPlainConnection(value string) bool {
+	for option := range strings.SplitSeq(value, ",") {
+		if o := strings.TrimSpace(option); o != "" && !equalsAny(o, "close", "keep-alive", "te") {
+			return false
+		}
+	}
+	return true
 }
 
 // checkHost compares Host with the host of the tunnel, or of the target.

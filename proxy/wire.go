@@ -157,8 +157,8 @@ func (w *wire) findHead() (end int, fault *rails.Refusal, err error) {
 	for from := 0; ; {
 		i := bytes.IndexByte(w.buf[from:], '\n')
 		if i < 0 {
-			if from = len(w.buf); from >= maxHead {
-				return 0, rails.Refusef(spend.TooLarge, "", "the head of the request is longer than %d bytes", maxHead), nil
+			if from = len(w.buf); from >= MaxHead {
+				return 0, rails.Refusef(spend.TooLarge, "", "the head of the request is longer than %d bytes", MaxHead), nil
 			}
 			if err := w.fill(); err != nil {
 				return 0, nil, err
@@ -309,7 +309,7 @@ func (w *wire) fail(fault *rails.Refusal) error {
 	return fault
 }
 
-// fill reads more bytes behind those in buf, in memory that grows to maxHead.
+// fill reads more bytes behind those in buf, in memory that grows to MaxHead.
 func (w *wire) fill() error {
 	if w.mem == nil {
 		w.mem = bufs.Get().(*[]byte) //nolint:forcetypeassert // nothing else is put in
@@ -317,7 +317,7 @@ func (w *wire) fill() error {
 	}
 	if len(w.buf) == cap(w.buf) {
 		if full := cap(*w.mem); len(w.buf) == full {
-			grown := make([]byte, 0, min(2*full, maxHead))
+			grown := make([]byte, 0, min(2*full, MaxHead))
 			w.mem = &grown
 		}
 		w.buf = append((*w.mem)[:0], w.buf...)

@@ -41,7 +41,7 @@ func (a *agents) identify(p proxy.Peer) (string, error) {
 		return a.byCredentials(p.User, p.Password)
 	}
 	if slices.ContainsFunc(a.cfg.Agents, func(g config.Agent) bool { return g.Source.HasUID }) {
-		if uid, ok := peerUID(p.Addr); ok {
+		if uid, ok := peerUID(p.Addr, p.Local); ok {
 			for _, g := range a.cfg.Agents {
 				if g.Source.HasUID && g.Source.UID == uid {
 					return g.Name, nil

@@ -221,7 +221,7 @@ func (e *explainer) explain(c seenCall, refusal error) (x explanation) {
 	if err != nil {
 		return refused("", err)
 	}
-	named, err := hostHeader(&c)
+	named, namedPort, err := hostHeader(&c)
 	if err != nil {
 		return refused("", err)
 	}
@@ -233,7 +233,7 @@ func (e *explainer) explain(c seenCall, refusal error) (x explanation) {
 		return e.unclaimed(&c, at.host)
 	}
 	rail = route.Rail.Name()
-	call, err := e.admit(&c, at, named, route)
+	call, err := e.admit(&c, at, named, namedPort, route)
 	if err != nil {
 		return refused(rail, err)
 	}
@@ -256,7 +256,11 @@ func (e *explainer) route(host string) *proxy.Route {
 		for _, pattern := range e.routes[i].Hosts {
 			suffix, wild := strings.CutPrefix(pattern, "*")
 			matches := pattern == host || wild && strings.HasSuffix(host, suffix)
-			if rank := len(pattern); matches && host != "" && rank > longest {
+			rank := len(pattern)
+			if !wild {
+				rank += 1 << 10 // an exact name goes before every pattern
+			}
+			if matches && host != "" && rank > longest {
 				found, longest = &e.routes[i], rank
 			}
 		}
@@ -280,7 +284,7 @@ func (e *explainer) unclaimed(c *seenCall, host string) explanation {
 
 // admit applies the grammar that every guarded call must pass before a rail sees
 // it.
-func (e *explainer) admit(c *seenCall, at location, named string, route *proxy.Route) (*rails.Call, error) {
+func (e *explainer) admit(c *seenCall, at location, named, namedPort string, route *proxy.Route) (*rails.Call, error) {
 	_, elsewhere := e.cfg.Upstreams[at.host]
 	switch {
 	case !at.tls && !route.Plain && !elsewhere:
@@ -289,6 +293,8 @@ func (e *explainer) admit(c *seenCall, at location, named string, route *proxy.R
 		return nil, rails.Refusef(spend.UnrecognisedCall, "", "%s is guarded on port 443 only", at.host)
 	case named != "" && named != at.host:
 		return nil, rails.Refusef(spend.Ambiguous, "Host", "the URL names %s and the Host header %s", at.host, named)
+	case namedPort != "" && namedPort != at.port && (namedPort != "443" || !at.tls || at.port != "") && (namedPort != "80" || at.tls || at.port != ""):
+		return nil, rails.Refusef(spend.Ambiguous, "Host", "the Host header names port %s, which is not the URL's", namedPort)
 	}
 	if err := checkHead(c); err != nil {
 		return nil, err

@@ -11,15 +11,16 @@ import (
 )
 
 // peerUID returns the user id of the local process whose end of a TCP connection
-// has the address addr, as the kernel tells in /proc/net; false for a peer on
-// another host.
-func peerUID(addr netip.AddrPort) (uint32, bool) {
+// to local has the address addr, as the kernel tells in /proc/net; false for a peer
+// on another host. Both ends count: sockets of two users may share an address when
+// they are connected to different places.
+func peerUID(addr, local netip.AddrPort) (uint32, bool) {
 	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
 		f, err := os.Open(table)
 		if err != nil {
 			continue
 		}
-		uid, ok := findUID(bufio.NewScanner(f), addr)
+		uid, ok := findUID(bufio.NewScanner(f), addr, local)
 		_ = f.Close() // it was only read
 		if ok {
 			return uid, true
@@ -28,13 +29,13 @@ func peerUID(addr netip.AddrPort) (uint32, bool) {
 	return 0, false
 }
 
-// findUID looks for the row whose local address is addr. Its columns are number,
-// local address, remote address, state, queues, timer, retransmits, uid.
-func findUID(rows *bufio.Scanner, addr netip.AddrPort) (uint32, bool) {
-	plain, mapped := procAddr(addr.Addr().Unmap(), addr.Port()), procAddr(netip.AddrFrom16(addr.Addr().As16()), addr.Port())
+// findUID looks for the row of the peer's socket. Its columns are number, local
+// address, remote address, state, queues, timer, retransmits, uid; state 01 is an
+// established connection.
+func findUID(rows *bufio.Scanner, addr, local netip.AddrPort) (uint32, bool) {
 	for rows.Scan() {
 		f := strings.Fields(rows.Text())
-		if len(f) < 8 || f[1] != plain && f[1] != mapped {
+		if len(f) < 8 || f[3] != "01" || !isProcAddr(f[1], addr) || !isProcAddr(f[2], local) {
 			continue
 		}
 		if uid, err := strconv.ParseUint(f[7], 10, 32); err == nil {
@@ -42,6 +43,11 @@ func findUID(rows *bufio.Scanner, addr netip.AddrPort) (uint32, bool) {
 		}
 	}
 	return 0, false
+}
+
+// isProcAddr reports whether s is a, as it stands or mapped into IPv6.
+func isProcAddr(s string, a netip.AddrPort) bool {
+	return a.IsValid() && (s == procAddr(a.Addr().Unmap(), a.Port()) || s == procAddr(netip.AddrFrom16(a.Addr().As16()), a.Port()))
 }
 
 // procAddr writes an address as /proc/net does: each 32-bit word in the order of

@@ -184,6 +184,7 @@ func environment(cfg *config.Config, proxyAddr, caFile, bundle, agent, token str
 	return shim.Environ(shim.Options{
 		Proxy: address, CA: caFile, Bundle: bundle,
 		NodePreload: paths.NodePreload, PythonDir: paths.PythonDir, Base: os.Environ(),
+		Secret: cfg.SecretVariables(),
 	}), nil
 }
 

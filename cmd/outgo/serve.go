@@ -123,6 +123,7 @@ func startSidecar(ctx context.Context, cfg *config.Config, log *zap.Logger, mode
 		Gate:             s.ledger.engine,
 		Log:              log,
 		Observe:          s.observe,
+		MaxConns:         maxConns(),
 	})
 	if err != nil {
 		return nil, err
@@ -257,7 +258,32 @@ func listen(addr, field string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: cannot listen on %s: %w", field, addr, err)
 	}
-	return ln, nil
+	return patient{ln}, nil
+}
+
+// patient waits a moment instead of failing when there are no descriptors left, so
+// that a flood of connections stops nobody for longer than it lasts.
+type patient struct{ net.Listener }
+
+// Accept implements net.Listener.
+func (p patient) Accept() (net.Conn, error) {
+	for {
+		c, err := p.Listener.Accept()
+		if !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE) {
+			return c, err
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// maxConns leaves descriptors for the provider's side, the ledger and the control
+// listener.
+func maxConns() int {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 0 // the proxy's default
+	}
+	return int(min(max(limit.Cur/2, 192)-128, 8192)) //nolint:gosec // at most 8192
 }
 
 // listenSocket opens the control socket for this user alone. A socket file that
@@ -275,7 +301,7 @@ func listenSocket(path string) (net.Listener, error) {
 		_ = ln.Close()
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
-	return ln, nil
+	return patient{ln}, nil
 }
 
 func addresses(lns ...net.Listener) []netip.AddrPort {

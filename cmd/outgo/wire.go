@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/outgo/outgo/engine/spend"
+	"github.com/outgo/outgo/proxy"
 	"github.com/outgo/outgo/rails"
 )
 
@@ -61,18 +62,17 @@ func splitHost(authority string) (host, port string, err error) {
 	return host, port, err //nolint:wrapcheck // a refusal says it all
 }
 
-// hostHeader returns the canonical host that the Host header names, "" without
-// one.
-func hostHeader(c *seenCall) (string, error) {
+// hostHeader returns the canonical host that the Host header names, and its port,
+// both "" without one.
+func hostHeader(c *seenCall) (host, port string, err error) {
 	hosts := values(c.header, "Host")
 	switch len(hosts) {
 	case 0:
-		return "", nil
+		return "", "", nil
 	case 1:
-		host, _, err := splitHost(hosts[0])
-		return host, err
+		return splitHost(hosts[0])
 	}
-	return "", rails.Refusef(spend.Ambiguous, "Host", "the request has %d Host header fields; it must have one", len(hosts))
+	return "", "", rails.Refusef(spend.Ambiguous, "Host", "the request has %d Host header fields; it must have one", len(hosts))
 }
 
 // values returns every value of the header field name.
@@ -99,8 +99,15 @@ func checkHead(c *seenCall) error {
 	if !slices.Contains([]string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}, c.method) {
 		return rails.Refusef(spend.UnrecognisedCall, "", "the method %.40q is not accepted on a guarded host; methods are written in capital letters", c.method)
 	}
-	if (c.method == "GET" || c.method == "HEAD") && len(c.body) > 0 && !c.webSocket {
+	if coded := len(values(c.header, "Transfer-Encoding")) > 0; (c.method == "GET" || c.method == "HEAD") && (len(c.body) > 0 || coded) && !c.webSocket {
 		return rails.Refusef(spend.Ambiguous, "", "a %s has no body; put parameters into the query", c.method)
+	}
+	size := len(c.url)
+	for _, f := range c.header {
+		size += len(f.Name) + len(f.Value) + len(": \r\n")
+	}
+	if len(c.header) > proxy.MaxFields || size > proxy.MaxHead {
+		return rails.Refusef(spend.TooLarge, "", "the head has %d fields and about %d bytes; at most %d and %d are read", len(c.header), size, proxy.MaxFields, proxy.MaxHead)
 	}
 	seen := make(map[string]bool)
 	for _, f := range c.header {
@@ -125,6 +132,9 @@ func checkHead(c *seenCall) error {
 		case "upgrade", "http2-settings", "connection":
 			if !c.webSocket && (name != "connection" || strings.Contains(strings.ToLower(f.Value), "upgrade")) {
 				return rails.Refusef(spend.Malformed, f.Name, "guarded calls cannot change the protocol; leave out %s", f.Name)
+			}
+			if !c.webSocket && !proxy.IsPlainConnection(f.Value) {
+				return rails.Refusef(spend.Ambiguous, f.Name, "Connection names another header field, which would end here; leave it out")
 			}
 		case "expect":
 			if !strings.EqualFold(f.Value, "100-continue") {

@@ -103,7 +103,8 @@ func checkBytes(raw string) error {
 func parsePair(segment string) (pair, error) {
 	rawName, rawValue, ok := strings.Cut(segment, "=")
 	if !ok {
-		return pair{}, rails.Refusef(spend.Malformed, "", "the parameter %.80q has no '='", segment)
+		// It is not quoted: without the '=', nobody knows which part is the value.
+		return pair{}, rails.Refusef(spend.Malformed, "", "a parameter has no '='")
 	}
 	name, err := unescape(rawName)
 	if err != nil {
@@ -124,15 +125,30 @@ func parsePair(segment string) (pair, error) {
 func unescape(raw string) (string, error) {
 	s, err := url.QueryUnescape(raw)
 	if err != nil {
-		return "", rails.Refusef(spend.Malformed, "", "the parameter text %.80q has a broken percent-escape", raw)
+		return "", rails.Refusef(spend.Malformed, "", "a parameter has a broken percent-escape")
 	}
 	if !utf8.ValidString(s) {
-		return "", rails.Refusef(spend.Malformed, "", "the parameter text %.80q is not UTF-8 when decoded", raw)
+		return "", rails.Refusef(spend.Malformed, "", "a parameter is not UTF-8 when decoded")
 	}
 	if strings.IndexByte(s, 0) >= 0 {
-		return "", rails.Refusef(spend.Malformed, "", "the parameter text %.80q holds an encoded NUL", raw)
+		return "", rails.Refusef(spend.Malformed, "", "a parameter holds an encoded NUL")
 	}
 	return s, nil
+}
+
+// shown is a name as a message may repeat it: a card number that stands where a
+// name should is not repeated.
+func shown(name string) string {
+	digits := 0
+	for i := range len(name) {
+		if '0' <= name[i] && name[i] <= '9' {
+			digits++
+		}
+	}
+	if digits > 8 {
+		return "(with many digits)"
+	}
+	return name
 }
 
 // checkName admits "base" and "base[sub]…[sub]". Bases and subs are lower-case
@@ -147,17 +163,17 @@ func checkName(name string) (base string, err error) {
 		return "", err
 	}
 	if !isWord(base) || '0' <= base[0] && base[0] <= '9' {
-		return "", rails.Refusef(spend.Ambiguous, name, "the parameter name %.80q is not a lower-case word, and parsers mend it differently", name)
+		return "", rails.Refusef(spend.Ambiguous, name, "the parameter name %.80q is not a lower-case word, and parsers mend it differently", shown(name))
 	}
 	parent := base
 	for i, sub := range subs {
 		switch {
 		case sub == "" && i < len(subs)-1:
-			return "", rails.Refusef(spend.Ambiguous, name, "the parameter name %.80q has empty brackets in the middle; number the elements", name)
+			return "", rails.Refusef(spend.Ambiguous, name, "the parameter name %.80q has empty brackets in the middle; number the elements", shown(name))
 		case sub == "" || isWord(sub) && !hasLeadingZero(sub):
 		case parent == "metadata" && isPlainText(sub):
 		default:
-			return "", rails.Refusef(spend.Ambiguous, name, "the parameter name %.80q holds the odd key %.80q", name, sub)
+			return "", rails.Refusef(spend.Ambiguous, name, "the parameter name %.80q holds an odd key", shown(name))
 		}
 		parent = sub
 	}
@@ -167,7 +183,7 @@ func checkName(name string) (base string, err error) {
 // splitName takes a name apart at its brackets, which must pair up exactly
 // behind the base. What the base is made of is not looked at.
 func splitName(name string) (base string, subs []string, err error) {
-	odd := rails.Refusef(spend.Ambiguous, name, "the brackets of the parameter name %.80q do not pair up", name)
+	odd := rails.Refusef(spend.Ambiguous, name, "the brackets of the parameter name %.80q do not pair up", shown(name))
 	open := strings.IndexByte(name, '[')
 	if open < 0 {
 		open = len(name)

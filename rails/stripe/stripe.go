@@ -118,6 +118,10 @@ func (r *Rail) Intent(c *rails.Call, facts []rails.Fact) (rails.Judgement, error
 		in.Class, in.Object, j.Lookups = e.class, e.object, e.lookups
 		if e.leg != nil {
 			in.Legs = []spend.Leg{r.describe(*e.leg, op.name, in.Claims)}
+			if leg := &in.Legs[0]; leg.Kind == spend.Charge && leg.Payee == "" {
+				// A Connect call charges for the account that acts, the last of a context.
+				leg.Payee = in.ActingAccount[strings.LastIndexByte(in.ActingAccount, '/')+1:]
+			}
 		}
 	}
 	j.Intent = in

@@ -19,6 +19,9 @@ type Options struct {
 	NoProxy string
 	// Base is the environment to start from, as os.Environ returns it.
 	Base []string
+	// Secret names variables of Base, besides outgo's own, that the program must
+	// not see.
+	Secret []string
 }
 
 // removed are variables that would lead around the proxy: clients that read
@@ -38,7 +41,7 @@ func Environ(o Options) []string {
 	for _, kv := range o.Base {
 		name, _, _ := strings.Cut(kv, "=")
 		_, replaced := vars[name]
-		if replaced || strings.HasPrefix(name, secretPrefix) || slices.Contains(removed[:], name) {
+		if replaced || strings.HasPrefix(name, secretPrefix) || slices.Contains(removed[:], name) || slices.Contains(o.Secret, name) {
 			continue
 		}
 		env = append(env, kv)
