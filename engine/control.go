@@ -63,7 +63,7 @@ func (e *Engine) SetFrozen(ctx context.Context, f Freeze, on bool) error {
 	if err != nil {
 		return fmt.Errorf("freeze: %w", err)
 	}
-	return nil
+	return e.view(ctx, func(r store.Reader) error { _, err := e.readPolicies(r); return err })
 }
 
 func toggle(list []string, name string, on bool) []string {

@@ -268,7 +268,8 @@ func (e *Engine) wake(r spend.Request) {
 	}
 }
 
-// Watch sends every request that changes, as it then is, until stop is called.
+// Watch sends every request that changes, as it then is, until stop is called, which
+// closes the channel.
 // A receiver that falls more than 64 behind misses some.
 func (e *Engine) Watch() (changes <-chan spend.Request, stop func()) {
 	w := make(chan spend.Request, 64)
@@ -278,6 +279,9 @@ func (e *Engine) Watch() (changes <-chan spend.Request, stop func()) {
 	return w, func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		delete(e.watch, w)
+		if _, ok := e.watch[w]; ok {
+			delete(e.watch, w)
+			close(w)
+		}
 	}
 }

@@ -151,6 +151,7 @@ type Stats struct {
 	CommitSeconds                     float64
 	Waiting                           int  // live calls that wait for a person
 	Stopped                           bool // the ledger refuses everything
+	Frozen                            bool // all or some spending is frozen
 }
 
 // Stats returns counters since the start.
@@ -162,6 +163,10 @@ func (e *Engine) Stats() Stats {
 		Bytes: c.stats.bytes, CommitSeconds: c.stats.seconds, Stopped: c.stopped != nil,
 	}
 	c.mu.Unlock()
+	if set := e.policies.Load(); set != nil {
+		c := set.control
+		s.Frozen = c.Frozen || len(c.FrozenAgents) > 0 || len(c.FrozenRails) > 0
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, w := range e.waiters {

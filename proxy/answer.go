@@ -91,10 +91,10 @@ const handedOver = 3
 func (x *exchange) handOver() {
 	id := x.request.ID
 	a := rails.Answer{Situation: rails.HeldOn, Code: spend.ApprovalPending, Request: id}
-	again := "Send the same call again, with the same idempotency key, to go on waiting."
+	again := "Send the same call again to go on waiting."
 	if x.request.Attempts >= handedOver {
 		a.Situation = rails.HeldOver
-		again = "Stop retrying. Once it is approved, send the same call again, with the same idempotency key, and it will go through once."
+		again = "Stop retrying. Once it is approved, send the same call again, and it will go through once."
 	}
 	a.Message = fmt.Sprintf("%s: this payment waits for a person's approval (request %s). Nothing was sent. To approve it: outgo approvals approve %s. %s",
 		spend.ApprovalPending, id, id, again)

@@ -14,6 +14,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// keyFileHelp says where a command looks for the key to act with.
+const keyFileHelp = "`FILE` with the API key to act with (else " + keyVariable + ", else data_dir/" + adminKeyFile + ", else a prompt)"
+
 // A shownRequest is what the commands show of a spend request; the fields are
 // those of the control API.
 type shownRequest struct {
@@ -32,6 +35,7 @@ type shownRequest struct {
 	Mode           string          `json:"mode"`
 	Message        string          `json:"message"`
 	CreatedAt      *time.Time      `json:"createdAt"`
+	ChangedAt      *time.Time      `json:"changedAt"`
 	ExpiresAt      *time.Time      `json:"expiresAt"`
 	Legs           []struct {
 		Claimed []string `json:"claimed"`
@@ -51,7 +55,7 @@ func (r *shownRequest) amount() string {
 	if n == "null" || n == "" {
 		return "-"
 	}
-	return n + " " + r.Unit
+	return money(n, r.Unit)
 }
 
 // merchant marks what is only the agent's word.
@@ -96,7 +100,7 @@ func newApprovals(opt *options) *cobra.Command {
 		Example: "  outgo approvals list\n  outgo approvals approve 0190c5f0-… --note \"agreed with finance\"",
 	}
 	var keyFile string
-	cmd.PersistentFlags().StringVar(&keyFile, "key-file", "", "file with the API key to act with (else "+keyVariable+", else a prompt)")
+	cmd.PersistentFlags().StringVar(&keyFile, "key-file", "", keyFileHelp)
 	cmd.AddCommand(
 		&cobra.Command{
 			Use: "list", Short: "List what waits for a decision", Args: cobra.NoArgs,

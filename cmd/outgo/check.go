@@ -3,12 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/outgo/outgo/config"
 	"github.com/outgo/outgo/engine/policy"
+	"github.com/outgo/outgo/rails/stripe"
 )
 
 func newCheck(opt *options) *cobra.Command {
@@ -90,8 +92,27 @@ func checkPolicies(cfg *config.Config) error {
 			problems = append(problems, cfg.Problem(field, what, remedy))
 		}
 	}
+	for i, p := range policies {
+		field := fmt.Sprintf("policies[%d]", i)
+		if _, known := stripe.Digits(p.Unit); !known && !strings.Contains(p.Unit, ":") {
+			problems = append(problems, cfg.Problem(field+".unit", fmt.Sprintf("%q is no currency", p.Unit), "write an ISO 4217 code such as USD, or a CAIP-19 asset id"))
+		}
+		for _, pattern := range p.Scope.Operations {
+			if !matchesOperation(pattern) {
+				problems = append(problems, cfg.Problem(field+".scope.operations", fmt.Sprintf("%q matches no operation, so the policy would never apply", pattern),
+					"the operations are "+strings.Join(stripe.Operations(), ", ")))
+			}
+		}
+	}
 	if len(problems) > 0 {
 		return problems
 	}
 	return nil
+}
+
+// matchesOperation reports whether a scope's pattern means any call that a rail of
+// this version knows.
+func matchesOperation(pattern string) bool {
+	prefix, wild := strings.CutSuffix(pattern, "*")
+	return slices.ContainsFunc(stripe.Operations(), func(op string) bool { return op == pattern || wild && strings.HasPrefix(op, prefix) })
 }

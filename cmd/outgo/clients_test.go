@@ -280,7 +280,7 @@ func TestRealClients(t *testing.T) {
 				if got := s.newest(); got.State != "settled" || len(got.Receipts) != 1 || got.Receipts[0].ProviderTransactionID != r.ID || string(got.AmountMinor) != "1200" {
 					t.Errorf("allowed: the ledger says %+v", got)
 				}
-				if !strings.Contains(stderr, "1 settled") || !strings.Contains(stderr, "spent 1200 USD") {
+				if !strings.Contains(stderr, "1 settled") || !strings.Contains(stderr, "spent 12.00 USD") {
 					t.Errorf("the summary: %s", stderr)
 				}
 
@@ -302,7 +302,7 @@ func TestRealClients(t *testing.T) {
 				if err := <-approved; err != nil {
 					t.Error(err)
 				}
-				if !r.OK || r.Amount != 7500 {
+				if !r.OK || r.Amount != 7500 || !strings.Contains(stderr, "HELD payment_intents.create, 75.00 USD") {
 					t.Fatalf("held and approved: %+v\n%s", r, stderr)
 				}
 				if got := s.newest(); got.State != "settled" || got.Approval == nil || got.Approval.Status != "APPROVED" || *got.Approval.Note != "agreed with finance" {

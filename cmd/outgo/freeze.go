@@ -37,7 +37,7 @@ func newFreeze(opt *options, on bool) *cobra.Command {
 			})
 		},
 	}
-	c.Flags().StringVar(&keyFile, "key-file", "", "file with the API key to act with (else "+keyVariable+", else a prompt)")
+	c.Flags().StringVar(&keyFile, "key-file", "", keyFileHelp)
 	c.Flags().StringVar(&agent, "agent", "", "only this agent")
 	c.Flags().StringVar(&rail, "rail", "", "only this rail")
 	return c

@@ -29,7 +29,7 @@ func newKeys(opt *options) *cobra.Command {
 		Example: "  outgo keys create --role approver\n  outgo keys revoke outgo_ABcd1234",
 	}
 	var keyFile, role, agent string
-	cmd.PersistentFlags().StringVar(&keyFile, "key-file", "", "file with the API key to act with (else "+keyVariable+", else a prompt)")
+	cmd.PersistentFlags().StringVar(&keyFile, "key-file", "", keyFileHelp)
 	create := &cobra.Command{
 		Use: "create --role agent|approver|admin", Short: "Make a key; it is shown once", Args: cobra.NoArgs,
 		Example: "  outgo keys create --role agent --agent billing-bot",
@@ -39,7 +39,7 @@ func newKeys(opt *options) *cobra.Command {
 			})
 		},
 	}
-	create.Flags().StringVar(&role, "role", "", "agent (declare and read its own), approver (also decide), or admin (everything)")
+	create.Flags().StringVar(&role, "role", "", "agent (come in and read its own), approver (also decide and freeze), or admin (also unfreeze, keys, an unknown outcome)")
 	create.Flags().StringVar(&agent, "agent", "", "the agent that a key of role agent belongs to")
 	_ = create.MarkFlagRequired("role") // fails only for a flag that does not exist
 	cmd.AddCommand(create,

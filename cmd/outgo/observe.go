@@ -107,6 +107,7 @@ func gauges(s *sidecar) []prometheus.Collector {
 		counter("outgo_commit_failures_total", "Commits that failed.", func() float64 { return float64(s.ledger.engine.Stats().Failures) }),
 		counter("outgo_commit_seconds_total", "Time spent in commits.", func() float64 { return s.ledger.engine.Stats().CommitSeconds }),
 		gauge("outgo_holds_waiting", "Live calls that wait for a person.", func() float64 { return float64(s.ledger.engine.Stats().Waiting) }),
+		gauge("outgo_frozen", "1 when all or some spending is frozen.", func() float64 { return b2f(s.ledger.engine.Stats().Frozen) }),
 		gauge("outgo_ledger_stopped", "1 when the ledger refuses everything.", func() float64 { return b2f(s.ledger.engine.Stats().Stopped) }),
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"os"
 	"text/tabwriter"
 	"time"
 
@@ -18,7 +19,7 @@ func newRequests(opt *options) *cobra.Command {
 		Example: "  outgo requests list --agent billing-bot\n  outgo requests show 0190c5f0-…",
 	}
 	var keyFile string
-	cmd.PersistentFlags().StringVar(&keyFile, "key-file", "", "file with the API key to act with (else "+keyVariable+", else a prompt)")
+	cmd.PersistentFlags().StringVar(&keyFile, "key-file", "", keyFileHelp)
 
 	filters := url.Values{}
 	flags := map[string]*string{}
@@ -96,6 +97,10 @@ func newTestify(opt *options, keyFile *string, verb, what string) *cobra.Command
 }
 
 func writeRequests(w io.Writer, rs []shownRequest) error {
+	if len(rs) == 0 {
+		_, err := fmt.Fprintln(os.Stderr, "no such request")
+		return err
+	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "ID\tTIME\tAGENT\tAMOUNT\tOPERATION\tMERCHANT\tDECISION\tREASON\tSTATE\tRECEIPT")
 	for _, r := range rs {

@@ -107,9 +107,12 @@ func guardFor(ctx context.Context, cfg *config.Config, agent string, verbose boo
 	s.agents.allow(agent, token)
 	g := &guard{agent: agent, since: time.Now(), stop: s.stop}
 	g.list = func() ([]shownRequest, error) {
-		page, err := s.ledger.engine.Requests(context.Background(), engine.Filter{Agent: agent, From: g.since, Limit: 200})
+		page, err := s.ledger.engine.Requests(context.Background(), engine.Filter{Agent: agent, Limit: 200})
 		return shownFrom(page.Requests), err
 	}
+	changes, unwatch := s.ledger.engine.Watch()
+	go announceHolds(os.Stderr, changes)
+	g.stop = func() { unwatch(); s.stop() }
 	if g.env, err = environment(cfg, s.about.Proxy, s.about.CA, s.about.Bundle, agent, token); err != nil {
 		s.stop()
 		return nil, err
@@ -118,16 +121,37 @@ func guardFor(ctx context.Context, cfg *config.Config, agent string, verbose boo
 	return g, nil
 }
 
+// announceHolds tells the person at the terminal what waits for them.
+func announceHolds(w io.Writer, changes <-chan spend.Request) {
+	told := make(map[spend.ID]bool)
+	for r := range changes {
+		if r.State != spend.Held || told[r.ID] {
+			continue
+		}
+		told[r.ID] = true
+		amount := "-"
+		if len(r.Intent.Legs) > 0 {
+			amount = money(r.Intent.Legs[0].Amount.Decimal(), r.Intent.Legs[0].Amount.Unit())
+		}
+		fmt.Fprintf(w, "outgo: HELD %s, %s: in another terminal, outgo approvals approve %s\n", r.Intent.Operation, amount, r.ID)
+	}
+}
+
 // banner says what a person at the terminal should know before the command runs.
 func (s *sidecar) banner(w io.Writer) {
 	fmt.Fprintf(w, "outgo: guarding payment calls (cooperative: the command runs as you and could go around)\n")
 	if ps, err := s.ledger.engine.Policies(context.Background()); err == nil && len(ps) == 0 {
 		fmt.Fprintf(w, "outgo: there is no policy, so every spend is denied (NO_ACTIVE_POLICY); add one under policies: in %s\n", orDefaultFile(s.cfg))
 	}
+	asks := false
+	for _, p := range s.cfg.Policies {
+		asks = asks || p.RequireApprovalOver != ""
+	}
 	for _, k := range s.ledger.engine.APIKeys() {
-		if k.Role != "agent" && k.Revoked.IsZero() {
-			return
-		}
+		asks = asks && (k.Role == "agent" || !k.Revoked.IsZero())
+	}
+	if !asks {
+		return
 	}
 	fmt.Fprintf(w, "outgo: nobody can approve held calls yet: stop this, run `outgo keys create --role approver`, and keep the key outside %s\n", s.cfg.DataDir)
 }
@@ -159,7 +183,7 @@ func joinDaemon(cfg *config.Config, ctl *control, agent string) (*guard, error) 
 		ctl.close()
 	}
 	g.list = func() (rs []shownRequest, err error) {
-		q := url.Values{"agentId": {agent}, "from": {g.since.UTC().Format(time.RFC3339Nano)}, "limit": {"200"}}
+		q := url.Values{"agentId": {agent}, "limit": {"200"}}
 		return rs, ctl.do("GET", "/spend-requests?"+q.Encode(), nil, &rs)
 	}
 	if g.env, err = environment(cfg, ctl.about.Proxy, ctl.about.CA, ctl.about.Bundle, agent, made.Plaintext); err != nil {
@@ -192,7 +216,8 @@ func environment(cfg *config.Config, proxyAddr, caFile, bundle, agent, token str
 func (g *guard) run(ctx context.Context, args []string) (int, error) {
 	path, err := exec.LookPath(args[0])
 	if err != nil {
-		return 0, fmt.Errorf("%s: cannot be run: %w", args[0], err)
+		fmt.Fprintf(os.Stderr, "outgo: %v\n", err)
+		return 127, nil // as a shell would
 	}
 	cmd := exec.CommandContext(ctx, path, args[1:]...) //nolint:gosec // running the named command is the purpose
 	cmd.Args[0] = args[0]
@@ -242,7 +267,12 @@ func (g *guard) summary(w io.Writer) {
 	}
 	count := map[string]int{}
 	spent := map[string]spend.Amount{}
+	calls := 0
 	for _, r := range rs {
+		if r.ChangedAt == nil || r.ChangedAt.Before(g.since) {
+			continue // an earlier run's
+		}
+		calls++
 		count[r.State]++
 		a, err := spend.ParseAmount(r.Unit, strings.Trim(string(r.AmountMinor), `"`))
 		if err != nil || (r.State != string(spend.Settled) && r.State != string(spend.Executing)) {
@@ -255,14 +285,14 @@ func (g *guard) summary(w io.Writer) {
 		}
 		spent[a.Unit()] = a
 	}
-	if len(rs) == 0 {
+	if calls == 0 {
 		fmt.Fprintf(w, "outgo: %s made no payment call\n", g.agent)
 		return
 	}
 	fmt.Fprintf(w, "outgo: %s: %d settled, %d denied, %d held, %d of unknown outcome", g.agent,
 		count[string(spend.Settled)], count[string(spend.Denied)], count[string(spend.Held)]+count[string(spend.Authorized)], count[string(spend.Executing)])
 	for _, u := range slices.Sorted(maps.Keys(spent)) {
-		fmt.Fprintf(w, "; spent %s", spent[u])
+		fmt.Fprintf(w, "; spent %s", money(spent[u].Decimal(), u))
 	}
 	fmt.Fprintln(w)
 }
@@ -279,7 +309,7 @@ func randomToken() (string, error) {
 func shownFrom(rs []spend.Request) []shownRequest {
 	out := make([]shownRequest, len(rs))
 	for i, r := range rs {
-		out[i] = shownRequest{ID: string(r.ID), State: string(r.State)}
+		out[i] = shownRequest{ID: string(r.ID), State: string(r.State), ChangedAt: &rs[i].Changed}
 		if len(r.Intent.Legs) > 0 {
 			a := r.Intent.Legs[0].Amount
 			out[i].AmountMinor, out[i].Unit = json.RawMessage(a.Decimal()), a.Unit()

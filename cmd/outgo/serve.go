@@ -92,6 +92,9 @@ func startSidecar(ctx context.Context, cfg *config.Config, log *zap.Logger, mode
 			s.stop()
 		}
 	}()
+	if err := checkPolicies(cfg); err != nil {
+		return nil, err
+	}
 	if s.ledger, err = openLedger(ctx, cfg); err != nil {
 		return nil, err
 	}
@@ -244,6 +247,12 @@ func (s *sidecar) announce() {
 			s.log.Warn("there is no policy, so every spend is denied (NO_ACTIVE_POLICY); add one under policies: in the config")
 		}
 	}
+	if s.ledger.engine.Stats().Frozen {
+		s.log.Warn("spending is frozen, all of it or in part; `outgo unfreeze` lifts it")
+	}
+	if s.cfg.Proxy.Auth != "required" && !isLoopback(s.about.Proxy) {
+		s.log.Warn("whoever reaches the proxy is taken for the default agent; `proxy.auth: required` asks agents for their keys", zap.String("proxy", s.about.Proxy))
+	}
 	if s.authority.SystemRoots() == "" {
 		s.log.Warn("no system certificates were found, so programs that use the bundle trust outgo's authority only; set SSL_CERT_FILE to a file with the system's")
 	}
@@ -302,6 +311,11 @@ func listenSocket(path string) (net.Listener, error) {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
 	return patient{ln}, nil
+}
+
+func isLoopback(addr string) bool {
+	ap, err := netip.ParseAddrPort(addr)
+	return err == nil && ap.Addr().IsLoopback()
 }
 
 func addresses(lns ...net.Listener) []netip.AddrPort {

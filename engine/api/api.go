@@ -239,6 +239,10 @@ func (s *Server) run(ctx *fasthttp.RequestCtx, r *Route, params map[string]strin
 		s.fail(ctx, r, err)
 		return
 	}
+	if r.Method != "GET" {
+		s.opt.Log.Info("operator", zap.String("by", call.Caller.Name), zap.String("role", call.Caller.Role),
+			zap.String("method", r.Method), zap.String("route", r.Path), zap.String("id", call.Param("id")), zap.Int("status", status))
+	}
 	ctx.SetStatusCode(status)
 	if body == nil {
 		return

@@ -194,6 +194,8 @@ func (v Verdict) Message() string {
 		b.WriteString(" Amounts are in the smallest unit of their currency.")
 	}
 	switch {
+	case r.Code == Frozen:
+		b.WriteString(" It can succeed once an operator has lifted the freeze.")
 	case !r.RetryAt.IsZero():
 		fmt.Fprintf(&b, " It can succeed after %s.", r.RetryAt.UTC().Format(time.RFC3339))
 	case v.Decision == Deny:

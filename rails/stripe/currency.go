@@ -31,6 +31,17 @@ func parseCurrency(s string) (unit string, ok bool) {
 	return unit, strings.Contains(zeroDecimal+twoDecimal+threeDecimal, " "+unit+" ")
 }
 
+// Digits returns how many digits behind the point Stripe's amounts of a currency
+// have, for showing them to people; false for what is not in its table.
+func Digits(unit string) (int, bool) {
+	for digits, table := range map[int]string{0: zeroDecimal, 2: twoDecimal, 3: threeDecimal} {
+		if len(unit) == 3 && strings.Contains(table, " "+unit+" ") {
+			return digits, true
+		}
+	}
+	return 0, false
+}
+
 // granularity returns of what number every amount must be a multiple.
 func granularity(unit string, kind spend.LegKind) int64 {
 	switch {

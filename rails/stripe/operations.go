@@ -114,8 +114,10 @@ func touch(collection string) func(*reading) (effect, error) {
 	}
 }
 
-// createPaymentIntent is a spend only with confirm=true. Stripe's mock takes
-// 1, t, T and TRUE for true, so that everything but the two plain words is refused.
+// createPaymentIntent is a spend only with confirm=true, or True as Python's SDK
+// wrote it until 2025 (stripe-python, pull request 1499). Stripe's mock takes
+// 1, t, T and TRUE for true as well; what else stands for false is not known, so
+// everything but these words is refused.
 func createPaymentIntent(x *reading) (effect, error) {
 	amount, err := x.form.price(spend.Charge)
 	if err != nil {
@@ -131,7 +133,7 @@ func createPaymentIntent(x *reading) (effect, error) {
 		return effect{}, err
 	case !present || confirm == "false":
 		return effect{class: spend.Other}, nil
-	case confirm != "true":
+	case confirm != "true" && confirm != "True":
 		return effect{}, rails.Refusef(spend.Malformed, "confirm", "confirm is %.80q; it must be true or false", confirm)
 	}
 	return spends(&spend.Leg{Kind: spend.Charge, Amount: amount, Payee: payee}), nil
@@ -241,4 +243,14 @@ func (f *form) refuse(base, reason string) error {
 		return rails.Refusef(spend.Malformed, base, "%s is no parameter of this call: %s", base, reason)
 	}
 	return nil
+}
+
+// Operations returns the names of the operations that policies can be scoped to.
+func Operations() []string {
+	return []string{
+		"payment_intents.create", "payment_intents.update", "payment_intents.confirm", "payment_intents.capture",
+		"payment_intents.increment_authorization", "payment_intents.cancel", "charges.create", "charges.update",
+		"charges.capture", "refunds.create", "refunds.update", "refunds.cancel", "transfers.create", "transfers.update",
+		"payouts.create", "payouts.update", "payouts.cancel", unrecognised().name,
+	}
 }

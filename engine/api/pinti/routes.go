@@ -49,6 +49,9 @@ func (o routes) list(c *api.Call) (int, any, error) {
 		}
 		f.Agent = c.Caller.Agent
 	}
+	if !isState(f.State) {
+		return 0, nil, api.Invalid("state %q: want held, authorized, executing, settled, denied, failed, expired or canceled", f.State)
+	}
 	var err error
 	if f.From, err = timeQuery(c, "from"); err != nil {
 		return 0, nil, err
@@ -69,6 +72,14 @@ func (o routes) list(c *api.Call) (int, any, error) {
 		c.Response.Header.Set("Outgo-Next-Cursor", page.Next)
 	}
 	return 200, viewAll(page.Requests), nil
+}
+
+func isState(s spend.State) bool {
+	switch s {
+	case "", spend.Held, spend.Authorized, spend.Executing, spend.Settled, spend.Denied, spend.Failed, spend.Expired, spend.Canceled:
+		return true
+	}
+	return false
 }
 
 func timeQuery(c *api.Call, name string) (time.Time, error) {

@@ -39,6 +39,7 @@ type requestView struct {
 	Category       string          `json:"category"`
 	Reason         string          `json:"reason"`
 	CreatedAt      *string         `json:"createdAt"`
+	ChangedAt      *string         `json:"changedAt"`
 
 	State       spend.State       `json:"state"`
 	Origin      spend.Origin      `json:"origin"`
@@ -104,7 +105,7 @@ func viewRequest(r *spend.Request) requestView {
 	v := requestView{
 		ID: r.ID, Decision: decision, DecisionReason: reason, Approval: viewApproval(r),
 		AgentID: r.Intent.Agent, AmountMinor: api.Minor(spend.Amount{}), Reason: r.Intent.Claims.Reason,
-		CreatedAt: api.Stamp(r.Created), State: r.State, Origin: r.Origin, Enforcement: r.Enforcement,
+		CreatedAt: api.Stamp(r.Created), ChangedAt: api.Stamp(r.Changed), State: r.State, Origin: r.Origin, Enforcement: r.Enforcement,
 		Rail: r.Intent.Rail, Operation: r.Intent.Operation, Network: r.Intent.Network, Mode: r.Intent.Mode,
 		Message: r.Decisive().Message(), Reasons: r.Decisive().Codes(), Why: r.Why, ExpiresAt: api.Stamp(r.Deadline),
 		Attempts: r.Attempts, Legs: []legView{}, Receipts: []receiptView{}, Anomalies: r.Anomalies, ReplacedBy: r.ReplacedBy,

@@ -27,5 +27,5 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("paid $12:", intent.ID, intent.Status)
+	fmt.Println(intent.Status, "$12", intent.ID)
 }

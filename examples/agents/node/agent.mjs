@@ -11,4 +11,4 @@ const intent = await stripe.paymentIntents.create({
   payment_method: 'pm_card_visa',
   automatic_payment_methods: { enabled: true, allow_redirects: 'never' },
 });
-console.log(`paid $12: ${intent.id} ${intent.status}`);
+console.log(`${intent.status}: $12 (${intent.id})`);

@@ -13,4 +13,4 @@ intent = stripe.PaymentIntent.create(
     payment_method="pm_card_visa",
     automatic_payment_methods={"enabled": True, "allow_redirects": "never"},
 )
-print("paid $12:", intent.id, intent.status)
+print(intent.status + ": $12", intent.id)

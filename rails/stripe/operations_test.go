@@ -1,0 +1,30 @@
+package stripe
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestEveryOperationIsListedForPolicies(t *testing.T) {
+	for _, pattern := range []string{
+		"payment_intents", "payment_intents/{id}", "payment_intents/{id}/confirm", "payment_intents/{id}/capture",
+		"payment_intents/{id}/increment_authorization", "payment_intents/{id}/cancel", "charges", "charges/{id}",
+		"charges/{id}/capture", "refunds", "charges/{id}/refund", "charges/{id}/refunds", "refunds/{id}", "refunds/{id}/cancel",
+		"transfers", "transfers/{id}", "payouts", "payouts/{id}", "payouts/{id}/cancel",
+	} {
+		if op, ok := operationOf(pattern); !ok || !slices.Contains(Operations(), op.name) {
+			t.Errorf("%s is %q, %v, which is not listed", pattern, op.name, ok)
+		}
+	}
+}
+
+func TestDigitsAreThoseOfStripesAPI(t *testing.T) {
+	for unit, want := range map[string]int{"USD": 2, "JPY": 0, "KWD": 3, "ISK": 2} {
+		if got, ok := Digits(unit); !ok || got != want {
+			t.Errorf("%s: %d, %v; want %d", unit, got, ok, want)
+		}
+	}
+	if _, ok := Digits("XXX"); ok {
+		t.Error("XXX has digits")
+	}
+}
