@@ -92,6 +92,9 @@ func (a *Anchor) write(m Mark) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.written = m.Seq
+	if m.Seq > a.latest.Seq {
+		a.latest = m
+	}
 	return nil
 }
 
@@ -115,10 +118,10 @@ func (a *Anchor) follow() {
 	a.writing.Lock()
 	defer a.writing.Unlock()
 	a.mu.Lock()
-	m, closed := a.latest, a.closed
+	m, behind := a.latest, a.latest.Seq > a.written && !a.closed
 	a.timer = nil
 	a.mu.Unlock()
-	if closed {
+	if !behind {
 		return
 	}
 	err := a.write(m)

@@ -1,18 +1,17 @@
 // Package audit makes the ledger's history tamper-evident. Every action of the
-// engine appends an Entry to a Chain in the commit that it describes: who did
-// what to which request, under which policies, and a digest of every value that
-// the action wrote. Each Entry carries the SHA-256 of the one before it.
+// engine appends an Entry to a Chain in its own commit: who did what to which
+// request, under which policies, and a digest of every value that it wrote. Each
+// Entry carries the SHA-256 of the one before it.
 //
-// The chain's Mark (sequence and hash, with a MAC) stands at the head key, every
-// 1024 entries at a checkpoint, and at most a second behind in a file outside of
-// the database, the Anchor. Verify walks the entries, compares the ledger's
-// values with what was last recorded of them, holds both against the Anchor, and
-// reports in words what is wrong and which entry is the first that is. Write
-// exports the entries with that report; Accept is an operator's word that a
-// shortened ledger is a restored backup.
+// Where the chain ends (Mark, with a MAC) stands at the head key, every 1024
+// entries at a checkpoint, and at most a second behind in a file outside of the
+// database, the Anchor. Verify holds entries, values and Anchor against each
+// other and says in words what is wrong, the first bad entry first. Write exports
+// it all; Accept is an operator's word that a shorter ledger is a restored backup.
 //
-// Who has the MAC's key can forge all of it, and who can set the Anchor back
-// can roll the ledger back to it: keep both away from the database.
+// What it cannot tell: who has the MAC's key can forge all of it, and who sets
+// the Anchor back can set the ledger back to it, so keep both away from the
+// database. After a crash, up to a second of the end may be missing unnoticed.
 package audit
 
 import (
@@ -65,16 +64,20 @@ type Digest func(label string, parts ...string) string
 // time must hold the store.
 type Chain struct {
 	prefix string
-	digest Digest
+	key    []byte // of the MACs; for this prefix alone
 	except []string
+	step   uint64                 // entries from one checkpoint to the next
+	atOnce int                    // values that a verification holds at a time
 	known  atomic.Pointer[[]byte] // bytes of a head whose MAC is known to be right
 }
 
 // New returns the chain whose keys, and whose ledger's keys, begin with prefix
 // ("v1/main/"). Keys that continue with one of except ("reply/") are neither
-// recorded nor compared; everything else of the ledger is.
+// recorded nor compared; everything else of the ledger is. digest is asked once,
+// for the key of the chain's MACs.
 func New(prefix string, digest Digest, except ...string) *Chain {
-	return &Chain{prefix: prefix, digest: digest, except: slices.Clone(except)}
+	key := []byte(digest("outgo audit chain/1", prefix))
+	return &Chain{prefix: prefix, key: key, except: slices.Clone(except), step: checkpointStep, atOnce: valuesAtOnce}
 }
 
 // Start begins the chain of an empty ledger with its first entry, and does
@@ -149,7 +152,7 @@ func (c *Chain) extend(tx store.Tx, head Mark, e Entry) (Mark, error) {
 	if e.Seq == 1 {
 		next.Ledger = e.Hash
 	}
-	if e.Seq%checkpointStep == 0 {
+	if e.Seq%c.step == 0 {
 		m := next
 		c.sign(&m, labelCheckpoint)
 		if err := tx.Put(c.markKey(e.Seq), m.encode()); err != nil {

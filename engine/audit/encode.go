@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -37,7 +38,7 @@ func (e *Entry) encode() ([]byte, error) {
 	}
 	b = binary.AppendUvarint(b, uint64(len(e.Policies)))
 	for _, p := range e.Policies {
-		if p.Version < 0 {
+		if p.Version < 0 || p.Version > math.MaxInt32 {
 			return nil, fmt.Errorf("version %d of policy %s: %w", p.Version, p.ID, spend.Invalid)
 		}
 		b = appendText(appendText(b, string(p.ID)), p.Name)
@@ -183,7 +184,7 @@ func (d *decoder) number() uint64 {
 // version reads a number that fits in a positive int of any machine.
 func (d *decoder) version() int {
 	n := d.number()
-	if n > 1<<31-1 {
+	if n > math.MaxInt32 {
 		d.fail(errors.New("a version is too large"))
 		return 0
 	}

@@ -54,9 +54,9 @@ type Record struct {
 // Entry is one link of the chain: one thing that happened to the ledger. Only
 // At and Event are always there.
 type Entry struct {
-	Seq     uint64      `json:"sequence"` // from 1, without gaps
-	At      time.Time   `json:"at"`       // of the batch, in UTC
-	Event   string      `json:"event"`    // "authorize", "begin", "freeze", …
+	Seq     uint64      `json:"sequence"`    // from 1, without gaps
+	At      time.Time   `json:"at,omitzero"` // of the batch, in UTC
+	Event   string      `json:"event"`       // "authorize", "begin", "freeze", …
 	Request spend.ID    `json:"request,omitempty"`
 	From    spend.State `json:"from,omitempty"` // none for a new request
 	To      spend.State `json:"to,omitempty"`

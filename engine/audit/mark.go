@@ -1,10 +1,12 @@
 package audit
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
-	"strconv"
 	"time"
 )
 
@@ -36,8 +38,13 @@ func (c *Chain) signed(m Mark, label string) bool {
 }
 
 func (c *Chain) mac(m *Mark, label string) string {
-	return c.digest(label, c.prefix, strconv.FormatUint(m.Seq, 10), string(m.Hash[:]), string(m.Ledger[:]),
-		strconv.FormatInt(m.At.UnixNano(), 10))
+	b := appendText(make([]byte, 0, 160), label)
+	b = binary.BigEndian.AppendUint64(b, m.Seq)
+	b = binary.BigEndian.AppendUint64(b, uint64(m.At.UnixNano()))
+	b = append(append(b, m.Hash[:]...), m.Ledger[:]...)
+	h := hmac.New(sha256.New, c.key)
+	h.Write(b)
+	return hex.EncodeToString(h.Sum(b[:0]))
 }
 
 // same reports whether two marks are the same place of the same ledger.

@@ -49,7 +49,8 @@ func (k FaultKind) value() bool { return k == ValueAltered || k == ValueMissing 
 
 // Fault is one thing that is wrong, in words for an operator.
 type Fault struct {
-	Seq     uint64    `json:"sequence"` // the first entry concerned; 0 = the ledger as a whole
+	Seq     uint64    `json:"sequence"`       // the first entry that is wrong; 0 = the ledger as a whole
+	From    uint64    `json:"from,omitempty"` // where those before it may be too, since when
 	Request spend.ID  `json:"request,omitempty"`
 	Kind    FaultKind `json:"kind"`
 	Text    string    `json:"text"`
@@ -142,7 +143,17 @@ func entryName(seq uint64, request spend.ID) string {
 	if request == "" {
 		return fmt.Sprintf("entry %d", seq)
 	}
-	return fmt.Sprintf("entry %d (request %.64s)", seq, request)
+	return fmt.Sprintf("entry %d (request %s)", seq, plain(string(request)))
+}
+
+// plain returns an id as it is when it looks like one, else quoted: what was
+// altered may hold anything, and is read on a terminal.
+func plain(id string) string {
+	const ordinary = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_"
+	if len(id) <= 64 && strings.Trim(id, ordinary) == "" {
+		return id
+	}
+	return fmt.Sprintf("%.64q", id)
 }
 
 // span names entries in a row.
