@@ -70,7 +70,7 @@ type committer struct {
 type commitStats struct {
 	batches, actions, failures uint64
 	bytes                      uint64
-	seconds                    float64
+	took                       time.Duration
 }
 
 // head is the value at keys.head.
@@ -198,7 +198,7 @@ func (c *committer) commit(batch []*pending) (left []*pending) {
 	c.stats.batches++
 	c.stats.actions += uint64(applied)
 	c.stats.bytes += uint64(size)
-	c.stats.seconds += c.clock().Sub(start).Seconds()
+	c.stats.took += c.clock().Sub(start)
 	c.mu.Unlock()
 	for _, p := range batch[:applied] {
 		for _, f := range p.after {

@@ -148,7 +148,7 @@ func (e *Engine) Preview(ctx context.Context, in spend.Intent) (v spend.Verdict,
 // Stats is a snapshot for metrics.
 type Stats struct {
 	Batches, Actions, Failures, Bytes uint64
-	CommitSeconds                     float64
+	CommitTime                        time.Duration
 	Waiting                           int  // live calls that wait for a person
 	Stopped                           bool // the ledger refuses everything
 	Frozen                            bool // all or some spending is frozen
@@ -160,7 +160,7 @@ func (e *Engine) Stats() Stats {
 	c.mu.Lock()
 	s := Stats{
 		Batches: c.stats.batches, Actions: c.stats.actions, Failures: c.stats.failures,
-		Bytes: c.stats.bytes, CommitSeconds: c.stats.seconds, Stopped: c.stopped != nil,
+		Bytes: c.stats.bytes, CommitTime: c.stats.took, Stopped: c.stopped != nil,
 	}
 	c.mu.Unlock()
 	if set := e.policies.Load(); set != nil {

@@ -105,7 +105,7 @@ func gauges(s *sidecar) []prometheus.Collector {
 		counter("outgo_commits_total", "Durable commits of the ledger.", func() float64 { return float64(s.ledger.engine.Stats().Batches) }),
 		counter("outgo_commit_actions_total", "Actions in those commits.", func() float64 { return float64(s.ledger.engine.Stats().Actions) }),
 		counter("outgo_commit_failures_total", "Commits that failed.", func() float64 { return float64(s.ledger.engine.Stats().Failures) }),
-		counter("outgo_commit_seconds_total", "Time spent in commits.", func() float64 { return s.ledger.engine.Stats().CommitSeconds }),
+		counter("outgo_commit_seconds_total", "Time spent in commits.", func() float64 { return s.ledger.engine.Stats().CommitTime.Seconds() }),
 		gauge("outgo_holds_waiting", "Live calls that wait for a person.", func() float64 { return float64(s.ledger.engine.Stats().Waiting) }),
 		gauge("outgo_frozen", "1 when all or some spending is frozen.", func() float64 { return b2f(s.ledger.engine.Stats().Frozen) }),
 		gauge("outgo_ledger_stopped", "1 when the ledger refuses everything.", func() float64 { return b2f(s.ledger.engine.Stats().Stopped) }),
