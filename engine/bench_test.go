@@ -39,8 +39,8 @@ func BenchmarkDecisions(b *testing.B) {
 		}
 	}
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(os.Stdout, "\nmedians of %d rounds of %s; a decision is Authorize and Finish: %d keys and %d bytes written\n", rounds, during, per.keys(), per.bytes()) //nolint:errcheck // as is all below
-	fmt.Fprintln(t, "callers\tengine 1/s\tp50 µs\tp99 µs\tcommits each\ttransactions 1/s\tp50 µs\tp99 µs\tratio\t")                                                     //nolint:errcheck
+	fmt.Fprintf(os.Stdout, "\nmedians of %d rounds of %s; a decision is Authorize and Finish: %d keys and %d bytes written\n", rounds, during, per.keys(), per.bytes())
+	fmt.Fprintln(t, "callers\tengine 1/s\tp50 µs\tp99 µs\tcommits each\ttransactions 1/s\tp50 µs\tp99 µs\tratio\t")
 	for i, n := range callers {
 		o, v := medianRun(ours[i]), medianRun(naive[i])
 		var ratios []float64
@@ -48,7 +48,7 @@ func BenchmarkDecisions(b *testing.B) {
 			ratios = append(ratios, ours[i][k].rate/naive[i][k].rate)
 		}
 		ratio := mid(ratios)
-		fmt.Fprintf(t, "%d\t%.0f\t%.0f\t%.0f\t%.3f\t%.0f\t%.0f\t%.0f\t%.1f\t\n", n, o.rate, o.p50, o.p99, o.commits, v.rate, v.p50, v.p99, ratio) //nolint:errcheck
+		fmt.Fprintf(t, "%d\t%.0f\t%.0f\t%.0f\t%.3f\t%.0f\t%.0f\t%.0f\t%.1f\t\n", n, o.rate, o.p50, o.p99, o.commits, v.rate, v.p50, v.p99, ratio)
 		b.Run(fmt.Sprintf("callers=%d", n), func(b *testing.B) {
 			b.ReportMetric(0, "ns/op") // it was measured above
 			b.ReportMetric(o.rate, "decisions/s")
@@ -58,7 +58,7 @@ func BenchmarkDecisions(b *testing.B) {
 			b.ReportMetric(ratio, "x-transactions")
 		})
 	}
-	t.Flush() //nolint:errcheck
+	t.Flush()
 }
 
 // run is what one measurement gave.
@@ -322,11 +322,11 @@ func (a recordedAction) commit(st store.Store, suffix string) error {
 				}
 			}
 			for _, w := range a.writes {
-				err := tx.Delete
+				write := tx.Delete
 				if w.Value != nil {
-					err = func(key string) error { return tx.Put(key, w.Value) }
+					write = func(key string) error { return tx.Put(key, w.Value) }
 				}
-				if err := err(name(w.Key)); err != nil {
+				if err := write(name(w.Key)); err != nil {
 					return err
 				}
 			}

@@ -95,23 +95,31 @@ func serveUpstream(b *testing.B) (place, func()) {
 		h.Set("Access-Control-Allow-Origin", "*")
 		ctx.Response.SetBodyRaw(body)
 	}}
-	go func() { _ = s.Serve(tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13})) }()
-	go func() { // ends with sink
-		for {
-			c, err := sink.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()                                                      //nolint:errcheck // nothing is left to say
-				n, _ := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{c}, make([]byte, 1<<20)) //nolint:errcheck // n says it
-				fmt.Fprintf(c, "%d\n", n)                                            //nolint:errcheck // the client counts
-			}()
-		}
-	}()
+	secure := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13}
+	go acceptAll(ln, func(c net.Conn) {
+		_ = s.ServeConn(tls.Server(c, secure)) // a client that hangs up is none of its business
+	})
+	go acceptAll(sink, func(c net.Conn) {
+		n, _ := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{c}, make([]byte, 1<<20)) // n says it
+		fmt.Fprintf(c, "%d\n", n)                                                                           //nolint:errcheck // the client counts
+	})
 	return place{Addr: ln.Addr().String(), Sink: sink.Addr().String(), Roots: roots}, func() {
 		_ = sink.Close()
-		_ = s.Shutdown()
+		_ = ln.Close()
+	}
+}
+
+// acceptAll serves connections until ln is closed.
+func acceptAll(ln net.Listener, serve func(net.Conn)) {
+	for {
+		c, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer c.Close() //nolint:errcheck // nothing is left to say
+			serve(c)
+		}()
 	}
 }
 
@@ -128,11 +136,11 @@ func (r role) serveGoproxy(b *testing.B) (place, func()) {
 	h.Tr = &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: trusted}, DisableCompression: true, //nolint:gosec // the default version will do
 		MaxIdleConnsPerHost: 1024, MaxIdleConns: 4096, IdleConnTimeout: 90 * time.Second,
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, r.Upstream)
-		},
 	}
 	if r.Kind == goproxyRole {
+		h.Tr.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, r.Upstream)
+		}
 		intercept := &goproxy.ConnectAction{Action: goproxy.ConnectMitm, TLSConfig: goproxy.TLSConfigFromCA(&authority)}
 		h.OnRequest().HandleConnectFunc(func(host string, _ *goproxy.ProxyCtx) (*goproxy.ConnectAction, string) { return intercept, host })
 		h.OnRequest().DoFunc(func(req *http.Request, _ *goproxy.ProxyCtx) (*http.Request, *http.Response) {
