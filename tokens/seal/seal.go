@@ -22,7 +22,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
+	"sync"
 )
 
 // Size is the length of the key in bytes.
@@ -48,6 +50,7 @@ const (
 type Key struct {
 	aead   cipher.AEAD
 	secret [Size]byte
+	macs   sync.Map // label to hash.Cloner, never written to
 }
 
 // FromBytes makes a Key of 32 bytes that are already secret and random.
@@ -100,7 +103,7 @@ func additional(ad string) []byte { return append([]byte{format1}, ad...) }
 // up by. The boundaries of parts count: ("ab", "c") and ("a", "bc") differ, and
 // so do no parts and one empty part.
 func (k *Key) Digest(label string, parts ...string) string {
-	mac := hmac.New(sha256.New, k.subkey(digestLabel+label))
+	mac := k.mac(label)
 	for _, p := range parts {
 		var n [8]byte
 		binary.BigEndian.PutUint64(n[:], uint64(len(p)))
@@ -108,6 +111,20 @@ func (k *Key) Digest(label string, parts ...string) string {
 		io.WriteString(mac, p) //nolint:errcheck,gosec // a hash never fails to write
 	}
 	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// mac returns a fresh HMAC under the subkey of label. Deriving the subkey costs
+// more than the digest, and there are few labels, so each is derived once.
+func (k *Key) mac(label string) hash.Hash {
+	keyed, ok := k.macs.Load(label)
+	if !ok {
+		keyed, _ = k.macs.LoadOrStore(label, hmac.New(sha256.New, k.subkey(digestLabel+label)))
+	}
+	fresh, err := keyed.(hash.Cloner).Clone()
+	if err != nil {
+		panic(fmt.Sprintf("seal: %v", err)) // SHA-256 can be cloned
+	}
+	return fresh
 }
 
 // Format keeps the key out of every verb that fmt knows.

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -107,6 +108,23 @@ func TestDigestsDifferWhereAnythingDiffers(t *testing.T) {
 	if again := key(1).Digest("api-key", "ab", "c"); seen[again] != "the first" {
 		t.Error("equal input has different digests")
 	}
+}
+
+// Every digest starts from the same derived key, which none may change.
+func TestDigestsAtTheSameTimeAreThoseMadeAlone(t *testing.T) {
+	shared := key(1)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for n := range 100 {
+				label, part := fmt.Sprint("label", n%3), fmt.Sprint(i, n)
+				if got, alone := shared.Digest(label, part), key(1).Digest(label, part); got != alone {
+					t.Errorf("%s %s: %s, alone %s", label, part, got, alone)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestNoVerbShowsTheKey(t *testing.T) {
