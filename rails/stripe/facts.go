@@ -45,7 +45,7 @@ func objectOf(v gjson.Result) (*fact, error) {
 	if !v.IsObject() {
 		return nil, fmt.Errorf("read reply: it is no JSON object")
 	}
-	o := &fact{fields: map[string]gjson.Result{}}
+	o := &fact{fields: make(map[string]gjson.Result, min(len(v.Raw)/32, 64))}
 	var err error
 	v.ForEach(func(name, value gjson.Result) bool {
 		if _, twice := o.fields[name.String()]; twice {

@@ -183,7 +183,6 @@ func checkName(name string) (base string, err error) {
 // splitName takes a name apart at its brackets, which must pair up exactly
 // behind the base. What the base is made of is not looked at.
 func splitName(name string) (base string, subs []string, err error) {
-	odd := rails.Refusef(spend.Ambiguous, name, "the brackets of the parameter name %.80q do not pair up", shown(name))
 	open := strings.IndexByte(name, '[')
 	if open < 0 {
 		open = len(name)
@@ -192,7 +191,7 @@ func splitName(name string) (base string, subs []string, err error) {
 	for rest != "" {
 		end := strings.IndexByte(rest, ']')
 		if rest[0] != '[' || end < 0 || strings.IndexByte(rest[1:end], '[') >= 0 {
-			return "", nil, odd
+			return "", nil, rails.Refusef(spend.Ambiguous, name, "the brackets of the parameter name %.80q do not pair up", shown(name))
 		}
 		if subs = append(subs, rest[1:end]); len(subs) > maxDepth {
 			return "", nil, rails.Refusef(spend.Malformed, "", "a parameter is nested more than %d deep", maxDepth)
