@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -32,9 +33,21 @@ func readJSON(key string, b []byte, v any) error {
 }
 
 func putJSON(tx store.Tx, key string, v any) error {
-	b, err := json.Marshal(v)
+	b, err := encodeJSON(key, v)
 	if err != nil {
-		return fmt.Errorf("write %s: %w", key, err)
+		return err
 	}
-	return tx.Put(key, append([]byte{formatJSON}, b...))
+	return tx.Put(key, b)
+}
+
+// encodeJSON returns the stored form of v, which is to be written at key.
+func encodeJSON(key string, v any) ([]byte, error) {
+	var buf bytes.Buffer
+	buf.WriteByte(formatJSON)
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, fmt.Errorf("write %s: %w", key, err)
+	}
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
 }

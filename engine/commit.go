@@ -231,8 +231,10 @@ func (c *committer) apply(tx store.Tx, batch []*pending, start time.Time) (taken
 	}
 	h.Time = start.UTC().Round(0)
 	base := newOverlay(tx)
+	own := base.above()
 	for _, p := range batch {
-		t := &txn{overlay: newOverlay(base), now: h.Time, seq: h.Seq}
+		own.reset()
+		t := &txn{overlay: own, now: h.Time, seq: h.Seq}
 		p.err, p.after = run(p.act, t), nil
 		if p.err == nil {
 			p.err = t.check()

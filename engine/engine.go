@@ -55,6 +55,7 @@ type Engine struct {
 
 	policies atomic.Pointer[policySet]
 	apiKeys  atomic.Pointer[map[string]APIKey] // by digest
+	begun    begun
 
 	mu      sync.Mutex
 	waiters map[spend.ID]map[chan struct{}]string // wake-up channel to the dedup key that waits
@@ -147,23 +148,36 @@ func (e *Engine) shown(r spend.Request) spend.Request {
 	return r
 }
 
-// load reads a request, or fails with NotFound.
-func (e *Engine) load(r store.Reader, id spend.ID) (spend.Request, error) {
-	var q spend.Request
-	err := getJSON(r, e.keys.request(id), &q)
+// load reads a request, or fails with NotFound. It belongs to the caller.
+func (e *Engine) load(r store.Reader, id spend.ID) (q spend.Request, err error) {
+	key := e.keys.request(id)
+	stored, err := r.Get(key)
 	if errors.Is(err, store.ErrNotFound) {
 		return q, fmt.Errorf("request %.64q: %w", id, spend.NotFound)
+	} else if err != nil {
+		return q, err
 	}
-	return q, err
+	if q, ok := e.begun.get(id, stored); ok {
+		return q, nil
+	}
+	return q, readJSON(key, stored, &q)
 }
 
 // save writes a request and wakes whoever waits for it, once it is durable.
 func (e *Engine) save(t *txn, r *spend.Request) error {
-	if err := putJSON(t, e.keys.request(r.ID), r); err != nil {
+	key := e.keys.request(r.ID)
+	stored, err := encodeJSON(key, r)
+	if err != nil {
+		return err
+	}
+	if err := t.Put(key, stored); err != nil {
 		return err
 	}
 	saved := *r
-	t.then(func() { e.wake(saved) })
+	t.then(func() {
+		e.begun.put(&saved, stored)
+		e.wake(saved)
+	})
 	return nil
 }
 

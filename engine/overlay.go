@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -10,17 +11,27 @@ import (
 // An overlay is a store.Tx over another Reader: it keeps its writes to itself
 // until somebody merges them. One action writes to one overlay, a batch of
 // actions to the overlay below it, and what is left at the end goes to the
-// store, each key once.
+// store, each key once. The lowest one asks the store for a key at most once, so
+// what Get returns is shared by all who read it and must not be changed.
 type overlay struct {
 	base   store.Reader
 	writes map[string][]byte // nil = deleted
+	reads  map[string][]byte // what base has answered; nil = not found
 	bytes  int
 }
 
 var _ store.Tx = (*overlay)(nil)
 
+// newOverlay returns an overlay that remembers what base answers, which must
+// therefore stay the same.
 func newOverlay(base store.Reader) *overlay {
-	return &overlay{base: base, writes: make(map[string][]byte, 16)}
+	return &overlay{base: base, writes: make(map[string][]byte, 64), reads: make(map[string][]byte, 64)}
+}
+
+// above returns an overlay for one action after another, reset in between.
+// Others may write to o meanwhile, so it remembers nothing of o.
+func (o *overlay) above() *overlay {
+	return &overlay{base: o, writes: make(map[string][]byte, 16)}
 }
 
 func (o *overlay) Get(key string) ([]byte, error) {
@@ -30,7 +41,30 @@ func (o *overlay) Get(key string) ([]byte, error) {
 		}
 		return v, nil
 	}
-	return o.base.Get(key)
+	v, ok := o.reads[key]
+	if !ok {
+		var err error
+		v, err = o.base.Get(key)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return nil, err
+		}
+		if err == nil && v == nil {
+			v = []byte{} // there, and empty
+		}
+		if o.reads != nil {
+			o.reads[key] = v
+		}
+	}
+	if v == nil {
+		return nil, store.ErrNotFound
+	}
+	return v, nil
+}
+
+// reset forgets what was written, so that the next action may write here.
+func (o *overlay) reset() {
+	clear(o.writes)
+	o.bytes = 0
 }
 
 func (o *overlay) Put(key string, value []byte) error {

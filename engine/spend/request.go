@@ -1,6 +1,9 @@
 package spend
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // State is where a Request stands. Each says who has the next move; the table
 // of moves is in package engine.
@@ -124,6 +127,38 @@ type Request struct {
 	Adjusted     Amount        `json:"adjusted,omitzero"` // posted beyond what was reserved; signed
 	Again        []Payment     `json:"again,omitempty"`   // further payments that the provider has proved
 	ReplacedBy   ID            `json:"replacedBy,omitempty"`
+}
+
+// Clone returns a copy that shares nothing with r which either could change.
+func (r *Request) Clone() Request {
+	c := *r
+	c.Intent.Legs = slices.Clone(r.Intent.Legs)
+	c.Verdict = r.Verdict.clone()
+	if r.Recheck != nil {
+		v := r.Recheck.clone()
+		c.Recheck = &v
+	}
+	if r.Approval != nil {
+		a := *r.Approval
+		a.Asked = slices.Clone(a.Asked)
+		c.Approval = &a
+	}
+	c.Reservations = slices.Clone(r.Reservations)
+	c.Receipts = slices.Clone(r.Receipts)
+	c.Anomalies = slices.Clone(r.Anomalies)
+	c.Again = slices.Clone(r.Again)
+	for i := range c.Again {
+		c.Again[i].Reservations = slices.Clone(c.Again[i].Reservations)
+	}
+	return c
+}
+
+func (v *Verdict) clone() Verdict {
+	c := *v
+	c.Rules = slices.Clone(v.Rules)
+	c.Policies = slices.Clone(v.Policies)
+	c.Balances = slices.Clone(v.Balances)
+	return c
 }
 
 // Decisive returns the verdict that stands: that of the recheck where there was

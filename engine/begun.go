@@ -1,0 +1,58 @@
+package engine
+
+import (
+	"bytes"
+	"sync"
+	"time"
+
+	"github.com/outgo/outgo/engine/spend"
+)
+
+// maxBegun bounds how many requests begun keeps, at some kilobytes each. Beyond
+// it they are read from the store as others are.
+const maxBegun = 1024
+
+// begun keeps the requests that are executing as they were written, so that the
+// action that ends one need not decode it. What it keeps stands for the very
+// bytes that were written and for no others: it cannot be out of date, whoever
+// else writes to the store.
+type begun struct {
+	mu   sync.Mutex
+	byID map[spend.ID]begunRequest
+}
+
+type begunRequest struct {
+	stored  []byte
+	request spend.Request // a clone, shared with nobody
+}
+
+// get returns the request that stored is the stored form of, if it is kept. It
+// belongs to the caller.
+func (k *begun) get(id spend.ID, stored []byte) (spend.Request, bool) {
+	k.mu.Lock()
+	known, ok := k.byID[id]
+	k.mu.Unlock()
+	if !ok || !bytes.Equal(known.stored, stored) {
+		return spend.Request{}, false
+	}
+	return known.request.Clone(), true
+}
+
+// put keeps r, whose stored form is stored, while it is executing.
+func (k *begun) put(r *spend.Request, stored []byte) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if r.State != spend.Executing {
+		delete(k.byID, r.ID)
+		return
+	}
+	if k.byID == nil {
+		k.byID = make(map[spend.ID]begunRequest)
+	}
+	if len(k.byID) >= maxBegun {
+		clear(k.byID) // those that nobody ends would fill it
+	}
+	own := r.Clone()
+	own.Intent.Claims.Authorization, own.Intent.LookedUp = "", time.Time{} // neither is stored
+	k.byID[r.ID] = begunRequest{stored, own}
+}

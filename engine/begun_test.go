@@ -1,0 +1,75 @@
+package engine
+
+import (
+	"encoding/json"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/outgo/outgo/engine/spend"
+)
+
+func begunExample(id spend.ID) (r spend.Request, stored []byte) {
+	r = spend.Request{
+		ID: id, State: spend.Executing, Created: time.Unix(1000, 0).UTC(),
+		Intent: spend.Intent{
+			Agent: "a", Legs: []spend.Leg{{Kind: spend.Charge, Amount: spend.NewAmount("USD", 5)}},
+			Claims: spend.Claims{Authorization: "secret"}, LookedUp: time.Unix(900, 0),
+		},
+		Reservations: []spend.Reservation{{Counter: "c", Amount: spend.NewAmount("USD", 5)}},
+	}
+	stored, _ = encodeJSON("", r)
+	return r, stored
+}
+
+// What is kept is what decoding would have given, and nobody who was handed it
+// can change it.
+func TestBegunStandsForItsStoredForm(t *testing.T) {
+	var k begun
+	r, stored := begunExample("1")
+	k.put(&r, stored)
+	r.Intent.Legs[0].Payee = "changed by the caller of Authorize"
+	for _, tamper := range []func(*spend.Request){
+		func(q *spend.Request) { q.Receipts = append(q.Receipts, spend.Receipt{Note: "appended"}) },
+		func(q *spend.Request) { _ = append(q.Intent.Legs[:0], spend.Leg{Payee: "appended"}) },
+		func(q *spend.Request) { q.Reservations[0].Counter = "changed in place" },
+	} {
+		var want spend.Request
+		if err := json.Unmarshal(stored[1:], &want); err != nil {
+			t.Fatal(err)
+		}
+		got, ok := k.get("1", stored)
+		if !ok || !reflect.DeepEqual(got, want) {
+			t.Fatalf("kept %v: got %+v, want %+v", ok, got, want)
+		}
+		tamper(&got)
+	}
+}
+
+func TestBegunForgets(t *testing.T) {
+	var k begun
+	r, stored := begunExample("1")
+	k.put(&r, stored)
+	if _, ok := k.get("1", append(stored, ' ')); ok {
+		t.Error("it answers for bytes that it was not made of")
+	}
+	if _, ok := k.get("2", stored); ok {
+		t.Error("it answers for a request that it does not know")
+	}
+	r.State = spend.Settled
+	k.put(&r, stored)
+	if len(k.byID) != 0 {
+		t.Error("it keeps a request that has ended")
+	}
+	r.State = spend.Executing
+	for range 3 * maxBegun {
+		r.ID = spend.NewID(time.Now())
+		k.put(&r, stored)
+	}
+	if n := len(k.byID); n > maxBegun {
+		t.Errorf("it keeps %d requests", n)
+	}
+	if _, ok := k.get(r.ID, stored); !ok {
+		t.Error("it has forgotten the last one")
+	}
+}
