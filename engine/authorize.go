@@ -15,10 +15,12 @@ import (
 )
 
 // How long an idempotency key is remembered, and for how long a call that has
-// just attached to a hold counts as waiting although it has not begun to.
+// just attached to a hold counts as waiting although it has not begun to: until
+// it is known to have left.
 const (
 	dedupKept   = 35 * 24 * time.Hour
 	attachGrace = 2 * time.Second
+	maxLeft     = 1024 // calls that are remembered to have left, before those past their grace are dropped
 )
 
 // dedup is the value at keys.dedup.
@@ -127,7 +129,7 @@ func (e *Engine) earlier(t *txn, in *spend.Intent) (r *spend.Request, reused boo
 	}
 	s := q.StateAt(t.now)
 	// A call without a key is never the same call as another one without.
-	fresh := (q.AttachedKey != in.DedupKey || in.DedupKey == "") && t.now.Sub(q.AttachedAt) < attachGrace
+	fresh := (q.AttachedKey != in.DedupKey || in.DedupKey == "") && t.now.Sub(q.AttachedAt) < attachGrace && !e.hasLeft(&q)
 	if (s != spend.Held && s != spend.Authorized) || fresh || e.attended(q.ID, in.DedupKey) {
 		return nil, false, nil
 	}
@@ -142,6 +144,12 @@ func (e *Engine) repeat(t *txn, r *spend.Request, in *spend.Intent) (spend.Rulin
 		// Nobody knows what came of it, or it was proved without having been sent
 		// from here: the provider does not know it under this call's key.
 		next = spend.Doubt
+	}
+	if next == spend.Follow {
+		r.Attempts++ // by which a caller without a flight learns when to stop asking
+		if err := e.save(t, r); err != nil {
+			return spend.Ruling{}, err
+		}
 	}
 	if next == spend.Await || next == spend.Begin {
 		r.Attempts++

@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,6 +60,7 @@ type Engine struct {
 
 	mu      sync.Mutex
 	waiters map[spend.ID]map[chan struct{}]string // wake-up channel to the dedup key that waits
+	left    map[spend.ID]departure                // the last call that stopped waiting
 	watch   map[chan spend.Request]struct{}
 	closing chan struct{}
 	swept   sync.WaitGroup
@@ -83,6 +85,7 @@ func Open(ctx context.Context, opt Options) (*Engine, error) {
 		store: opt.Store, sealer: opt.Sealer, keys: k, opt: opt, clock: opt.Clock,
 		commit:  &committer{store: opt.Store, clock: opt.Clock, head: k.head()},
 		waiters: make(map[spend.ID]map[chan struct{}]string),
+		left:    make(map[spend.ID]departure),
 		watch:   make(map[chan spend.Request]struct{}),
 		closing: make(chan struct{}),
 	}
@@ -209,6 +212,7 @@ func (e *Engine) Wait(ctx context.Context, id spend.ID) (spend.Ruling, error) {
 		case <-lapse.C:
 		case <-ctx.Done():
 			lapse.Stop()
+			e.leave(&first)
 			return spend.Ruling{Next: spend.Await, Request: r}, nil
 		case <-e.closing:
 			lapse.Stop()
@@ -251,6 +255,31 @@ func (e *Engine) unattend(id spend.ID, wake chan struct{}) {
 	if len(e.waiters[id]) == 0 {
 		delete(e.waiters, id)
 	}
+}
+
+// departure is a call that stopped waiting before anybody decided.
+type departure struct {
+	attempt  int // of those that attached to its request
+	attached time.Time
+}
+
+// leave notes that the call which attached last to r, as it saw r, waits no more.
+func (e *Engine) leave(r *spend.Request) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.left) >= maxLeft {
+		now := e.clock()
+		maps.DeleteFunc(e.left, func(_ spend.ID, d departure) bool { return now.Sub(d.attached) >= attachGrace })
+	}
+	e.left[r.ID] = departure{r.Attempts, r.AttachedAt}
+}
+
+// hasLeft reports whether the call that attached to r last is known to wait no
+// more.
+func (e *Engine) hasLeft(r *spend.Request) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.left[r.ID].attempt >= r.Attempts
 }
 
 // attended reports whether a live call other than one of key waits for id.

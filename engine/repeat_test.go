@@ -292,3 +292,35 @@ func TestAFailedChangeOfAPolicyIsNotInForce(t *testing.T) {
 		t.Errorf("denied for %s, want %s", r.Verdict.Code, spend.BlockedMerchant)
 	}
 }
+
+// A call that is known to have stopped waiting is not in the way of the next one,
+// however soon that comes.
+func TestACallThatHasLeftIsNotInTheWay(t *testing.T) {
+	w := newWorld(t, anyDay())
+	a := w.authorize(charge(6000, "a"), spend.Await)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if r, err := w.Wait(ctx, a.ID); err != nil || r.Next != spend.Await {
+		t.Fatalf("wait: %s, %v", r.Next, err)
+	}
+	if b := w.authorize(charge(6000, "b"), spend.Await); b.ID != a.ID {
+		t.Error("the next call did not attach to the hold that nobody waits on")
+	}
+	if c := w.authorize(charge(6000, "c"), spend.Await); c.ID == a.ID {
+		t.Error("a third call attached while the second had just come")
+	}
+}
+
+// A caller without a flight is told to ask again while SDKs do so, and the third
+// time that nobody knows: the count of its attempts says which.
+func TestRepeatsOfAnUnknownOutcomeAreCounted(t *testing.T) {
+	w := newWorld(t, daily())
+	r := w.authorize(charge(100, "a"), spend.Forward)
+	w.finish(r.ID, spend.Outcome{Result: spend.Uncertain})
+	for want := 2; want <= 4; want++ {
+		if got := w.authorize(charge(100, "a"), spend.Follow); got.Attempts != want {
+			t.Errorf("attempt %d is counted as %d", want, got.Attempts)
+		}
+	}
+	w.used(100)
+}
