@@ -117,7 +117,9 @@ func (e *Engine) EndAPIKey(ctx context.Context, name string, grace time.Duration
 			return fmt.Errorf("key %s: %w: it has ended already", k.Prefix, spend.InvalidState)
 		}
 		if grace > 0 {
-			k.Expires = t.now.Add(grace)
+			if end := t.now.Add(grace); k.Expires.IsZero() || end.Before(k.Expires) {
+				k.Expires = end // a second rotation gives no further grace
+			}
 		} else {
 			k.Revoked = t.now
 		}

@@ -24,6 +24,10 @@ func (x *exchange) fail(err error) {
 		x.w.cut()
 	case errors.Is(err, handOver{}):
 		x.handOver()
+	case errors.Is(err, errRevoked):
+		x.answer(rails.Answer{Situation: rails.Denied, Code: spend.KeyRevoked, Request: x.request.ID,
+			Message: fmt.Sprintf("%s: %s. Nothing was sent. Sending it again will not help before an operator gives this agent a new key.", spend.KeyRevoked, keyRevoked)})
+		x.ctx.SetConnectionClose()
 	case errors.As(err, &lookup):
 		x.line.Err = err.Error()
 		x.answer(rails.Answer{Situation: rails.Unavailable, Code: spend.LookupFailed, Request: x.request.ID,

@@ -22,6 +22,7 @@ import (
 type connection struct {
 	p      *Proxy
 	client *prefixed
+	peer   Peer
 	agent  string
 	host   string // canonical
 	port   uint16
@@ -56,7 +57,7 @@ func (p *Proxy) serveConnect(t *connection, authority string, credentials []stri
 			p.log.Error("panic in a tunnel", zap.String("host", t.host), zap.Any("panic", v), zap.Stack("stack"))
 		}
 	}()
-	agent, ok := p.identify(credentials, t.client)
+	peer, agent, ok := p.identify(credentials, t.client)
 	if !ok {
 		t.reject(rejection{407, "refused", "", whoAreYou})
 		return
@@ -66,7 +67,7 @@ func (p *Proxy) serveConnect(t *connection, authority string, credentials []stri
 		t.reject(rejection{400, "refused", spend.Malformed, "CONNECT wants host:port and no body"})
 		return
 	}
-	t.agent, t.host, t.port = agent, host, port
+	t.peer, t.agent, t.host, t.port = peer, agent, host, port
 	if p.draining() {
 		t.reject(rejection{503, "unavailable", spend.GuardUnavailable, "outgo is shutting down"})
 		return
@@ -116,7 +117,7 @@ func (t *connection) inspect() {
 
 func (t *connection) wire() *wire {
 	return &wire{
-		Conn: t.client, raw: t.client.Conn, host: t.host, port: t.port, agent: t.agent,
+		Conn: t.client, raw: t.client.Conn, host: t.host, port: t.port, peer: t.peer, agent: t.agent,
 		times: t.p.times, busy: &t.p.busy,
 	}
 }

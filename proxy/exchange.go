@@ -19,6 +19,10 @@ import (
 func (p *Proxy) exchange(x *exchange) {
 	defer x.end()
 	x.line.Class = x.rail.Match(&x.call)
+	if !x.p.still(&x.w.peer, x.agent) {
+		x.fail(errRevoked)
+		return
+	}
 	if x.line.Class == spend.Read {
 		x.pass(x.call.Query, x.call.Body)
 		return
@@ -87,6 +91,7 @@ const maxTurns = 16
 var (
 	errDraining = errors.New("outgo is shutting down")
 	errGone     = errors.New("the agent has hung up")
+	errRevoked  = errors.New(keyRevoked)
 )
 
 // handOver is the error of a call that has waited as long as it may.
@@ -122,6 +127,9 @@ func (x *exchange) gated() bool {
 func (x *exchange) authorize() (spend.Ruling, error) {
 	if x.p.draining() {
 		return spend.Ruling{}, errDraining
+	}
+	if !x.judged.Intent.LookedUp.IsZero() && !x.p.still(&x.w.peer, x.agent) {
+		return spend.Ruling{}, errRevoked // while the provider was asked
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), x.p.times.Decide)
 	defer cancel()

@@ -53,6 +53,9 @@ func (x *exchange) begin() (spend.Ruling, error) {
 	if isGone(x.w.raw) {
 		return spend.Ruling{}, errGone
 	}
+	if !x.p.still(&x.w.peer, x.agent) {
+		return spend.Ruling{}, errRevoked
+	}
 	if x.p.draining() {
 		return spend.Ruling{}, handOver{}
 	}

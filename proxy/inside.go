@@ -128,6 +128,10 @@ func (p *Proxy) handleInspected(ctx *fasthttp.RequestCtx, w *wire) {
 		p.say(ctx, w, fasthttp.StatusMisdirectedRequest, "refused", r.Code, r.Reason)
 		return
 	}
+	if !p.still(&w.peer, w.agent) {
+		p.say(ctx, w, fasthttp.StatusForbidden, "denied", spend.KeyRevoked, keyRevoked)
+		return
+	}
 	if !strings.HasPrefix(w.head.target, "/") {
 		p.say(ctx, w, fasthttp.StatusBadRequest, "refused", spend.Malformed, "inside a tunnel the target begins with a slash")
 		return
@@ -165,7 +169,8 @@ func (p *Proxy) handleAbsolute(ctx *fasthttp.RequestCtx, w *wire) {
 			credentials = append(credentials, w.head.fields[i].Value)
 		}
 	}
-	agent, ok := p.identify(credentials, w.raw)
+	peer, agent, ok := p.identify(credentials, w.raw)
+	w.peer = peer
 	if !ok {
 		p.say(ctx, w, fasthttp.StatusProxyAuthRequired, "refused", "", strings.TrimSuffix(whoAreYou, "\n"))
 		ctx.Response.Header.Set("Proxy-Authenticate", challenge)

@@ -31,6 +31,7 @@ type wire struct {
 	// What the way in has found out about the connection.
 	host  string // CONNECT host, canonical; "" outside a tunnel
 	port  uint16 // CONNECT port
+	peer  Peer   // of the tunnel, or of the last request outside of one
 	agent string // who the agent is; "" when each request must say so
 	plain bool   // no TLS between agent and proxy
 	route *route // of host; nil where it is not guarded

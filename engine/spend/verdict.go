@@ -65,6 +65,7 @@ const (
 	OutcomeUnknown   Code = "OUTCOME_UNKNOWN"    // it may have been paid
 	GuardUnavailable Code = "GUARD_UNAVAILABLE"  // outgo could not decide or not record
 	UpstreamFailed   Code = "UPSTREAM_FAILED"    // the provider could not be reached
+	KeyRevoked       Code = "KEY_REVOKED"        // the agent's own key to the proxy has ended
 	HostMismatch     Code = "HOST_MISMATCH"      // tunnel, certificate and Host name differ
 	HostDenied       Code = "HOST_DENIED"        // config allows no traffic to this host
 	PlainHTTP        Code = "PLAIN_HTTP_REFUSED" // a guarded host, without TLS
