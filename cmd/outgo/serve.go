@@ -53,6 +53,7 @@ func newServe(opt *options) *cobra.Command {
 			}
 			s.announce()
 			err = s.wait(ctx, opt)
+			stop() // from here on a second signal ends outgo at once
 			s.stop()
 			return err
 		},
