@@ -115,7 +115,7 @@ func newApprovals(opt *options) *cobra.Command {
 			Use: "watch", Short: "Print each approval as it comes in, until interrupted", Args: cobra.NoArgs,
 			Example: "  outgo approvals watch",
 			RunE: func(c *cobra.Command, _ []string) error {
-				return withControl(opt, keyFile, func(ctl *control) error { return watchApprovals(c, opt, ctl) })
+				return watchApprovals(c, opt, keyFile)
 			},
 		},
 		newResolve(opt, &keyFile, "approve", "APPROVED"),
@@ -198,40 +198,4 @@ func writeApprovals(w io.Writer, rs []shownRequest) error {
 			orDash(printable(r.Payee)), r.merchant(), orDash(r.Mode), left)
 	}
 	return t.Flush()
-}
-
-// watchApprovals prints what is new each second until the command is interrupted.
-func watchApprovals(c *cobra.Command, opt *options, ctl *control) error {
-	seen := make(map[string]bool)
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		var raw []json.RawMessage
-		if err := ctl.do("GET", "/approvals?status=PENDING", nil, &raw); err != nil {
-			return err
-		}
-		for _, m := range slices.Backward(raw) {
-			var r shownRequest
-			if err := json.Unmarshal(m, &r); err != nil {
-				return fmt.Errorf("read outgo's answer: %w", err)
-			}
-			if seen[r.ID] {
-				continue
-			}
-			seen[r.ID] = true
-			if opt.json {
-				if err := printJSON(c.OutOrStdout(), m); err != nil {
-					return err
-				}
-				continue
-			}
-			fmt.Fprintf(c.OutOrStdout(), "%s  %s  %s  %s  payee %s  merchant %s\n    %s\n    outgo approvals approve %s\n",
-				r.ID, printable(r.AgentID), r.amount(), r.Operation, orDash(printable(r.Payee)), r.merchant(), r.Message, r.ID)
-		}
-		select {
-		case <-c.Context().Done():
-			return nil
-		case <-tick.C:
-		}
-	}
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/outgo/outgo/engine/spend"
 )
 
 func newRequests(opt *options) *cobra.Command {
@@ -59,7 +61,14 @@ func newRequests(opt *options) *cobra.Command {
 					if err := ctl.do("GET", "/requests/"+url.PathEscape(args[0]), nil, &raw); err != nil {
 						return err
 					}
-					return printJSON(c.OutOrStdout(), raw)
+					if opt.json {
+						return printJSON(c.OutOrStdout(), raw)
+					}
+					var r spend.Request
+					if err := json.Unmarshal(raw, &r); err != nil {
+						return fmt.Errorf("read outgo's answer: %w", err)
+					}
+					return writeRequest(c.OutOrStdout(), &r)
 				})
 			},
 		},
