@@ -90,8 +90,8 @@ type comparison struct {
 }
 
 // BenchmarkCompare measures what a payment costs without a proxy, through bare
-// interception by goproxy, and through outgo, with a durable ledger and with one
-// in memory. It prints medians over the rounds, and the medians of each round's
+// interception by goproxy, and through outgo, with a durable ledger and with
+// decisions alone. It prints medians over the rounds, and the medians of each round's
 // ratio to goproxy, which carry over to other machines better than the rest.
 // Load, proxies and upstream share the machine.
 func BenchmarkCompare(b *testing.B) {

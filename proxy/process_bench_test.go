@@ -27,7 +27,7 @@ const (
 	goproxyRole   = "goproxy"   // interception that reads bodies and decides nothing
 	tunnelRole    = "tunnel"    // goproxy that passes bytes unread
 	ledgerRole    = "ledger"    // outgo, two durable commits a call
-	decisionsRole = "decisions" // outgo on a store in memory
+	decisionsRole = "decisions" // outgo, policies evaluated on counters in memory
 )
 
 // role is what one process is to be.

@@ -189,13 +189,20 @@ func (c *certificates) Fetch(host string, sign func() (*tls.Certificate, error))
 }
 
 // serveOutgo is the whole path of a payment with one policy that every call
-// counts against, and a decision line for each in a file.
+// counts against, and a decision line for each in a file. With the ledger two
+// durable commits are a part of it; without, the same policy is evaluated by a
+// gate that keeps its counters in memory.
 func (r role) serveOutgo(b *testing.B) (place, func()) {
-	dir := ""
-	if r.Kind == ledgerRole {
-		dir = filepath.Join(r.Dir, "ledger")
+	often := 1 << 30
+	hot := policy.Policy{
+		Name: "hot", Unit: "USD", Active: true, PerMinute: &often, PerHour: &often,
+		MaxSingle: spend.NewAmount("USD", 10000), Daily: spend.NewAmount("USD", 1<<50), Monthly: spend.NewAmount("USD", 1<<50),
 	}
-	db, err := badgerstore.Open(badgerstore.Options{Dir: dir})
+	if r.Kind == decisionsRole {
+		hot.ID, hot.Version = "hot", 1
+		return r.serveProxy(b, newJudge(&hot), seal.FromBytes([32]byte{1}), func() {})
+	}
+	db, err := badgerstore.Open(badgerstore.Options{Dir: filepath.Join(r.Dir, "ledger")})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -204,13 +211,19 @@ func (r role) serveOutgo(b *testing.B) (place, func()) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	often := 1 << 30
-	if _, err := e.CreatePolicy(context.Background(), policy.Policy{
-		Name: "hot", Unit: "USD", Active: true, PerMinute: &often, PerHour: &often,
-		MaxSingle: spend.NewAmount("USD", 10000), Daily: spend.NewAmount("USD", 1<<50), Monthly: spend.NewAmount("USD", 1<<50),
-	}); err != nil {
+	if _, err := e.CreatePolicy(context.Background(), hot); err != nil {
 		b.Fatal(err)
 	}
+	return r.serveProxy(b, e, key, func() {
+		e.Close()
+		if err := db.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+}
+
+// serveProxy starts outgo's proxy before a gate; release frees what is behind it.
+func (r role) serveProxy(b *testing.B, gate proxy.Gate, key *seal.Key, release func()) (place, func()) {
 	authority, err := ca.Load(ca.Options{Dir: filepath.Join(r.Dir, "ca"), Names: []string{payHost}, Constrain: true})
 	if err != nil {
 		b.Fatal(err)
@@ -227,7 +240,7 @@ func (r role) serveOutgo(b *testing.B) (place, func()) {
 		Dialer:    dial.New(dial.Options{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}),
 		Upstreams: map[string]proxy.Upstream{payHost: {URL: "https://" + r.Upstream, RootCAs: trusted, ServerName: payHost}},
 		Identify:  func(proxy.Peer) (string, error) { return "default", nil },
-		Digest:    key.Digest, Gate: e, Observe: observeInto(lines),
+		Digest:    key.Digest, Gate: gate, Observe: observeInto(lines),
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -242,10 +255,7 @@ func (r role) serveOutgo(b *testing.B) (place, func()) {
 		if err := <-served; err != nil {
 			b.Error(err)
 		}
-		e.Close()
-		if err := db.Close(); err != nil {
-			b.Error(err)
-		}
+		release()
 		_ = lines.Close()
 	}
 }
