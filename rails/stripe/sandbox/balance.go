@@ -65,6 +65,7 @@ func createTransfer(c *call) (any, *Error) {
 	}
 	c.add(t.ID, t)
 	c.moved(Transfer, t.ID, t.Currency, t.Amount)
+	c.happened("transfer.created", t)
 	return t, nil
 }
 
@@ -140,6 +141,7 @@ func createPayout(c *call) (any, *Error) {
 	}
 	c.add(po.ID, po)
 	c.moved(Payout, po.ID, po.Currency, po.Amount)
+	c.happened("payout.created", po)
 	return po, nil
 }
 

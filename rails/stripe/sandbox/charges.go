@@ -177,14 +177,17 @@ func createCharge(c *call) (any, *Error) {
 	ch.use(k)
 	c.add(ch.ID, ch)
 	if k.code != "" {
+		c.happened("charge.failed", ch)
 		return nil, k.declined(ch.ID)
 	}
 	if !capture {
 		c.moved(Hold, ch.ID, ch.Currency, ch.Amount)
+		c.happened("charge.succeeded", ch)
 		return ch, nil
 	}
 	ch.capture(ch.Amount)
 	c.moved(Charge, ch.ID, ch.Currency, ch.Amount)
+	c.happened("charge.succeeded", ch)
 	return ch, nil
 }
 
@@ -230,5 +233,6 @@ func captureCharge(c *call) (any, *Error) {
 	}
 	ch.capture(amount)
 	c.moved(Capture, ch.ID, ch.Currency, amount)
+	c.happened("charge.captured", ch)
 	return ch, nil
 }

@@ -276,6 +276,7 @@ func (c *call) confirm(pi *paymentIntent) (any, *Error) {
 		pi.LatestCharge, pi.LastPaymentError = ref{id: ch.ID}, &failure
 		pi.Status, pi.PaymentMethod, pi.NextAction = "requires_payment_method", "", nil
 		e.intent = pi.clone().(*paymentIntent)
+		c.happened("payment_intent.payment_failed", pi)
 		return nil, e
 	}
 	if k.action {
@@ -285,6 +286,7 @@ func (c *call) confirm(pi *paymentIntent) (any, *Error) {
 				ReturnURL: to, URL: "https://hooks.stripe.com/redirect/authenticate/" + pi.ID,
 			}}
 		}
+		c.happened("payment_intent.requires_action", pi)
 		return pi, nil
 	}
 	ch := c.newCharge(pi, k)
@@ -293,11 +295,13 @@ func (c *call) confirm(pi *paymentIntent) (any, *Error) {
 	if pi.CaptureMethod == "manual" {
 		pi.Status, pi.AmountCapturable = "requires_capture", pi.Amount
 		c.moved(Hold, ch.ID, pi.Currency, pi.Amount)
+		c.happened("payment_intent.amount_capturable_updated", pi)
 		return pi, nil
 	}
 	ch.capture(ch.Amount)
 	pi.Status, pi.AmountReceived = "succeeded", pi.Amount
 	c.moved(Charge, ch.ID, pi.Currency, pi.Amount)
+	c.happened("payment_intent.succeeded", pi)
 	return pi, nil
 }
 
@@ -334,6 +338,8 @@ func (c *call) collect(pi *paymentIntent, amount int64) {
 	ch.capture(amount)
 	pi.Status, pi.AmountCapturable, pi.AmountReceived = "succeeded", 0, amount
 	c.moved(Capture, ch.ID, pi.Currency, amount)
+	c.happened("payment_intent.succeeded", pi)
+	c.happened("charge.captured", ch)
 }
 
 func cancelIntent(c *call, pi *paymentIntent) (any, *Error) {
@@ -375,5 +381,6 @@ func incrementIntent(c *call, pi *paymentIntent) (any, *Error) {
 	c.moved(Hold, ch.ID, pi.Currency, amount-pi.Amount)
 	pi.Amount, pi.AmountCapturable, ch.Amount = amount, amount, amount
 	pi.Metadata = c.metadata(pi.Metadata)
+	c.happened("payment_intent.amount_capturable_updated", pi)
 	return pi, nil
 }

@@ -106,6 +106,7 @@ func createRefund(c *call) (any, *Error) {
 		at := c.now
 		pi.Status, pi.AmountCapturable, pi.CanceledAt = "canceled", 0, &at
 	}
+	c.happened("refund.created", re)
 	return re, nil
 }
 

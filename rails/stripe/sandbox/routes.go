@@ -66,6 +66,8 @@ func routes() []route {
 		{get, "/v1/payouts", paging + "arrival_date destination status", listPayouts, &payout{}},
 		{get, "/v1/payouts/{id}", "expand", showPayout, &payout{}},
 		{get, "/v1/balance", "expand", showBalance, nil},
+		{get, "/v1/events", paging + "delivery_success type types", listEvents, &event{}},
+		{get, "/v1/events/{id}", "expand", showEvent, &event{}},
 
 		{post, "/v1/customers", "address balance business_name cash_balance description email expand individual_name invoice_prefix " +
 			"invoice_settings metadata name next_invoice_sequence payment_method phone preferred_locales shipping source tax " +

@@ -8,10 +8,10 @@
 // against those that Stripe knows (routes.go), its idempotency key is claimed
 // (idempotency.go), it is executed under one lock (payment_intents.go, charges.go,
 // refunds.go, balance.go, customers.go), and what moved is written to a ledger
-// (ledger.go). Test cards behave as Stripe's do (cards.go).
+// (ledger.go) and, as Stripe does, to events (events.go). Test cards behave as Stripe's do (cards.go).
 //
 // Parameters that Stripe takes but that change nothing here are accepted and
-// not echoed. Fees, disputes, events and the clearing of payouts are left out.
+// not echoed. Fees, disputes and the clearing of payouts are left out.
 package sandbox
 
 import (
@@ -176,7 +176,7 @@ func (s *Server) answer(r *http.Request, requestID string) (reply, error) {
 			return reply{}, err
 		}
 	}
-	re, keep := s.execute(rt, &call{s: s, object: object, p: p, scope: sc})
+	re, keep := s.execute(rt, &call{s: s, object: object, p: p, scope: sc, requestID: requestID, key: r.Header.Get("Idempotency-Key")})
 	if keep {
 		s.keep(use, re)
 		done = true
@@ -195,6 +195,8 @@ type call struct {
 	a      *account
 	scope  scope
 	object string // the identifier in the path, if the route has one
+	// requestID and key name the call in its events.
+	requestID, key string
 	p      *params
 	now    int64 // Unix seconds
 }

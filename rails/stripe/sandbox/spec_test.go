@@ -260,6 +260,8 @@ func TestEveryReplyFitsStripesDescription(t *testing.T) {
 	po := s.ok("/v1/payouts", "amount=300&currency=usd&method=instant&metadata[a]=b")["id"].(string)
 	get("/v1/payouts/" + po)
 	get("/v1/balance")
+	get("/v1/events?limit=100")
+	get("/v1/events?type=payout.created")
 	for _, kind := range []string{"payment_intents", "charges", "refunds", "transfers", "payouts", "customers"} {
 		get("/v1/" + kind + "?limit=1")
 	}
