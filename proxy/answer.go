@@ -108,6 +108,9 @@ func (x *exchange) handOver() {
 // doubt answers a call that was sent before with an outcome that nobody knows:
 // at first to be asked about again, since the reply may still come.
 func (x *exchange) doubt() {
+	if x.traced() {
+		return
+	}
 	id := x.request.ID
 	a := rails.Answer{Situation: rails.Uncertain, Code: spend.OutcomeUnknown, Request: id}
 	began := x.request.Began

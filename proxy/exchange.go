@@ -79,6 +79,7 @@ type exchange struct {
 	held       time.Time     // when waiting began
 	flight     *flight       // open from Forward until its outcome is known
 	forwarded  bool          // bytes may have left
+	asked      bool          // the provider was asked what became of an earlier call
 
 	start time.Time
 	line  Line

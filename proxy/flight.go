@@ -81,6 +81,22 @@ func (s *flights) land(id spend.ID, f *flight, how ending, reply []byte, now tim
 	}
 }
 
+// flying reports whether a call of the request is under way.
+func (s *flights) flying(id spend.ID) bool {
+	s.mu.Lock()
+	f := s.byID[id]
+	s.mu.Unlock()
+	if f == nil {
+		return false
+	}
+	select {
+	case <-f.done:
+		return false
+	default:
+		return true
+	}
+}
+
 // find returns the flight of a request, waiting a moment for it to be opened, or
 // nil if there is none.
 func (s *flights) find(ctx context.Context, id spend.ID) *flight {

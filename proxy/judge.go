@@ -21,7 +21,8 @@ const (
 	maxLookupReply = 1 << 20
 
 	// keyDigits is how much of a digest goes into an upstream idempotency key.
-	keyDigits = 40
+	keyDigits     = 40
+	sentKeyPrefix = "outgo_"
 
 	// encoder is the version of what fingerprint covers and in what order.
 	encoder = "1"
@@ -74,7 +75,7 @@ func (x *exchange) lookUp(ctx context.Context, facts []rails.Fact, lookups []rai
 		if len(facts) == maxLookups {
 			return nil, &lookupError{l, fmt.Errorf("more than %d lookups", maxLookups)}
 		}
-		reply, err := x.get(ctx, l, keyHeader)
+		reply, err := x.get(ctx, l, keyHeader, maxLookupReply)
 		if err != nil {
 			return nil, &lookupError{l, err}
 		}
@@ -84,7 +85,7 @@ func (x *exchange) lookUp(ctx context.Context, facts []rails.Fact, lookups []rai
 }
 
 // get reads one object with the call's own credentials, account and version.
-func (x *exchange) get(ctx context.Context, l rails.Lookup, keyHeader string) (rails.Reply, error) {
+func (x *exchange) get(ctx context.Context, l rails.Lookup, keyHeader string, limit int) (rails.Reply, error) {
 	if _, _, _, err := rails.CanonicalTarget(l.Target); err != nil {
 		return rails.Reply{}, err
 	}
@@ -96,7 +97,7 @@ func (x *exchange) get(ctx context.Context, l rails.Lookup, keyHeader string) (r
 	out.Header.Set("Accept-Encoding", "identity")
 	defer fasthttp.ReleaseRequest(out)
 	defer fasthttp.ReleaseResponse(in)
-	if _, err := x.p.up.Do(ctx, x.key(), out, in, upstream.Mode{MaxReply: maxLookupReply}); err != nil {
+	if err := x.p.up.Reader().Get(ctx, x.key(), out, in, limit); err != nil {
 		return rails.Reply{}, err
 	}
 	return readReply(in)
@@ -115,9 +116,10 @@ func (x *exchange) complete(in *spend.Intent) {
 	if x.credential == "" {
 		x.credential = x.p.opt.Digest("credential", x.call.Get("Authorization"))
 	}
-	in.DedupKey = ""
+	in.DedupKey, in.SentKey = "", ""
 	if x.judged.Key != "" {
 		in.DedupKey = x.p.opt.Digest("dedup", in.Agent, "wire:"+in.Rail, x.credential, in.ActingAccount, x.judged.Key)
+		in.SentKey = sentKeyPrefix + x.p.opt.Digest("upstream-key", in.Agent, x.judged.Key)[:keyDigits]
 	}
 	var f fingerprint
 	f.grow(len(x.judged.Canonical))
@@ -151,10 +153,18 @@ func (f *fingerprint) String() string {
 // under outgo's seal, so that two agents with the same key never meet, or one
 // made of the request where the agent sent none.
 func (x *exchange) upstreamKey() string {
-	if x.judged.Key != "" {
-		return "outgo_" + x.p.opt.Digest("upstream-key", x.agent, x.judged.Key)[:keyDigits]
+	if x.judged.Intent.SentKey != "" {
+		return x.judged.Intent.SentKey
 	}
-	return "outgo_" + x.p.opt.Digest("upstream-key", string(x.request.ID))[:keyDigits]
+	return x.p.sentKey(&x.request)
+}
+
+// sentKey is the idempotency key under which the provider got a request.
+func (p *Proxy) sentKey(r *spend.Request) string {
+	if r.Intent.SentKey != "" {
+		return r.Intent.SentKey
+	}
+	return sentKeyPrefix + p.opt.Digest("upstream-key", string(r.ID))[:keyDigits]
 }
 
 // since is how long ago t was by the proxy's clock.

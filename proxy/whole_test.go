@@ -176,7 +176,7 @@ func TestStripeMayHaveBeenPaidWhenItHangsUp(t *testing.T) {
 	if status, v, _ := s.call("k1", "/v1/charges", charge+"2000"); status != 0 {
 		t.Fatalf("the agent was told %d %v", status, v)
 	}
-	s.drop.Store(false)
+	// Stripe does not answer the look-up either, so nobody knows.
 	status, v, header := s.call("k1", "/v1/charges", charge+"2000")
 	if status != 429 && status != 403 || header.Get("Outgo-Decision") != "unknown" {
 		t.Errorf("the same charge again: %d %v", status, v)
@@ -184,8 +184,44 @@ func TestStripeMayHaveBeenPaidWhenItHangsUp(t *testing.T) {
 	if n := s.sandbox.Count(); n != 1 {
 		t.Errorf("money moved %d times", n)
 	}
-	r, err := s.engine.Request(context.Background(), spend.ID(header.Get("Outgo-Request")))
+	id := spend.ID(header.Get("Outgo-Request"))
+	r, err := s.engine.Request(context.Background(), id)
 	if err != nil || r.State != spend.Executing {
 		t.Errorf("request = %+v, %v", r, err)
+	}
+
+	// Once it answers, it says by the key of the call that it was paid, and the
+	// agent gets the reply that it has missed.
+	s.drop.Store(false)
+	status, v, _ = s.call("k1", "/v1/charges", charge+"2000")
+	if status != 200 || v["amount"] != 2000.0 || s.sandbox.Count() != 1 {
+		t.Errorf("the same charge at last: %d %v, money moved %d times", status, v, s.sandbox.Count())
+	}
+	r, err = s.engine.Request(context.Background(), id)
+	if err != nil || r.State != spend.Settled || len(r.Receipts) != 1 || r.Receipts[0].Source != spend.FromProvider || r.Receipts[0].TransactionID != v["id"] {
+		t.Errorf("request = %+v, %v", r, err)
+	}
+}
+
+// A card that was declined behind a cut connection has not paid, and the same call
+// may be made anew.
+func TestStripeSaysThatAnEarlierAttemptDidNotGoThrough(t *testing.T) {
+	s := newStripeWorld(t)
+	declined := "currency=usd&source=tok_chargeDeclined&amount=2000"
+	s.drop.Store(true)
+	if status, v, _ := s.call("k1", "/v1/charges", declined); status != 0 {
+		t.Fatalf("the agent was told %d %v", status, v)
+	}
+	s.drop.Store(false)
+	status, v, header := s.call("k1", "/v1/charges", declined)
+	if status != 429 || header.Get("Outgo-Code") != string(spend.UpstreamFailed) {
+		t.Fatalf("the same charge again: %d %v %v", status, v, header)
+	}
+	r, err := s.engine.Request(context.Background(), spend.ID(header.Get("Outgo-Request")))
+	if err != nil || r.State != spend.Failed || len(r.Receipts) != 1 || r.Receipts[0].Source != spend.FromProvider {
+		t.Errorf("request = %+v, %v", r, err)
+	}
+	if status, v, _ = s.call("k1", "/v1/charges", declined); status != 402 || s.sandbox.Count() != 0 {
+		t.Errorf("the third attempt: %d %v, money moved %d times", status, v, s.sandbox.Count())
 	}
 }

@@ -86,6 +86,10 @@ type Intent struct {
 	// (agent, surface, credential, acting account), in hex; empty when the
 	// agent sent none.
 	DedupKey string `json:"dedupKey,omitempty"`
+	// SentKey is the idempotency key that the provider gets, by which it can be
+	// asked later; empty where it is made of the request's id. Like DedupKey it is
+	// a keyed digest of the agent's.
+	SentKey string `json:"sentKey,omitempty"`
 	// Fingerprint is a SHA-256, in hex, of everything that will be sent and by
 	// whom; never of values looked up.
 	Fingerprint string `json:"fingerprint,omitempty"`

@@ -197,8 +197,8 @@ type call struct {
 	object string // the identifier in the path, if the route has one
 	// requestID and key name the call in its events.
 	requestID, key string
-	p      *params
-	now    int64 // Unix seconds
+	p              *params
+	now            int64 // Unix seconds
 }
 
 // execute runs a call under the lock and says whether its reply is kept for its
