@@ -1,0 +1,119 @@
+package main
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/outgo/outgo/engine/spend"
+)
+
+// startLimit is how long a start may take, with a ledger to be read back.
+const startLimit = 2 * time.Second
+
+// killRounds kills outgo at random moments under load, over one data directory
+// that grows.
+func killRounds(t *testing.T, binary string) {
+	n := rounds(t, "OUTGO_TEST_KILLS", 200, 10)
+	dice := rand.New(rand.NewPCG(1, 200))
+	bank := newCounter(t)
+	s := &survival{bank: bank, data: filepath.Join(t.TempDir(), "data"), binary: binary}
+	for round := range n {
+		s.restart(t, round)
+		crowd := load(t, s.daemon, round, 6)
+		time.Sleep(time.Duration(20+dice.IntN(260)) * time.Millisecond) // the fault strikes by the clock
+		s.daemon.kill()
+		s.told = crowd.end()
+		if t.Failed() {
+			t.Fatalf("stopped after round %d", round)
+		}
+	}
+	s.restart(t, n)
+	s.close(t)
+}
+
+// A survival is one ledger through all its faults.
+type survival struct {
+	bank   *counter
+	data   string
+	binary string
+
+	daemon *daemon
+	limit  int // what the tight agent may spend
+	began  time.Time
+	told   []answer // in the round before
+	owed   []owed   // since orders were last sent again
+
+	all                  []answer
+	starts               []time.Duration
+	acknowledged, denied int
+	executing            int
+}
+
+// restart starts outgo, and holds what it finds in its ledger against what the
+// round before was told. The tight agent's limit rises now and then, so that it
+// is met again and again.
+func (s *survival) restart(t *testing.T, round int) {
+	t.Helper()
+	if round%5 == 0 {
+		s.limit += 6000
+	}
+	config := faultConfig(t, s.data, s.bank.url, s.limit)
+	s.daemon = begin(t, s.data, s.binary, "serve", "--config", config)
+	if !s.daemon.running() {
+		t.Fatalf("outgo does not start in round %d: %v\n%s", round, s.daemon.err, tail(s.daemon.log.String(), 20))
+	}
+	s.starts = append(s.starts, s.daemon.took)
+	if s.daemon.took > startLimit {
+		t.Errorf("the start of round %d took %s, want at most %s", round, s.daemon.took, startLimit)
+	}
+	if round > 0 {
+		ledger := s.daemon.entries(t, s.began)
+		s.executing += reconcile(t, s.bank, ledger, s.told)
+		s.owed = append(s.owed, owing(ledger, s.told)...)
+		s.sum()
+	}
+	if round%5 == 0 {
+		again(t, s.daemon, s.bank, s.owed)
+		s.owed = nil
+	}
+	s.began = time.Now().Add(-time.Second)
+}
+
+func (s *survival) sum() {
+	for _, a := range s.told {
+		switch {
+		case a.status == http.StatusOK:
+			s.acknowledged++
+		case a.code == string(spend.ExceedsMonthlyLimit):
+			s.denied++
+		}
+	}
+	s.all = append(s.all, s.told...)
+	s.told = nil
+}
+
+// close ends outgo in peace, and looks at the whole ledger once more.
+func (s *survival) close(t *testing.T) {
+	t.Helper()
+	again(t, s.daemon, s.bank, s.owed)
+	ledger := s.daemon.entries(t, time.Time{})
+	reconcile(t, s.bank, ledger, s.all)
+	spent := spentBy(ledger, "tight")
+	if spent > s.limit {
+		t.Errorf("the tight agent has spent %d of %d cents", spent, s.limit)
+	}
+	if err := s.daemon.terminate(t); err != nil {
+		t.Errorf("outgo ends with %v after SIGTERM\n%s", err, tail(s.daemon.log.String(), 20))
+	}
+	slices.Sort(s.starts)
+	t.Logf("%d starts: median %s, 99th percentile %s, longest %s; %d orders: %d acknowledged, %d over the budget, %d left executing; tight: %d of %d cents",
+		len(s.starts), s.starts[len(s.starts)/2], s.starts[len(s.starts)*99/100], s.starts[len(s.starts)-1],
+		len(s.all), s.acknowledged, s.denied, s.executing, spent, s.limit)
+	if s.acknowledged == 0 || s.denied == 0 {
+		t.Error("the load has met neither side of the budget")
+	}
+}

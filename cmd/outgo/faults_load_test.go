@@ -1,0 +1,207 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/outgo/outgo/rails/stripe/sandbox"
+)
+
+// A counter stands in for Stripe and counts what reaches it, whatever it then
+// makes of it: a second arrival of one order is a second payment, also where
+// Stripe's own idempotency would have caught it.
+type counter struct {
+	url  string
+	bank *sandbox.Server
+
+	mu      sync.Mutex
+	arrived map[string]int    // by order
+	paid    map[string]string // order to PaymentIntent
+}
+
+func newCounter(t *testing.T) *counter {
+	c := &counter{bank: sandbox.New(sandbox.Options{}), arrived: make(map[string]int), paid: make(map[string]string)}
+	srv := httptest.NewServer(c)
+	t.Cleanup(srv.Close)
+	c.url = srv.URL
+	return c
+}
+
+// ServeHTTP executes a payment, then takes its time to answer.
+func (c *counter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	form, _ := url.ParseQuery(string(body))
+	if err != nil || form.Get("metadata[merchant]") == "" {
+		http.Error(w, `{"error":{"type":"api_error","message":"not an order"}}`, http.StatusInternalServerError)
+		return
+	}
+	order := form.Get("metadata[merchant]")
+	c.mu.Lock()
+	c.arrived[order]++
+	c.mu.Unlock()
+	r.Body = io.NopCloser(strings.NewReader(string(body)))
+	answer := httptest.NewRecorder()
+	c.bank.ServeHTTP(answer, r)
+	var intent struct{ ID string }
+	if json.Unmarshal(answer.Body.Bytes(), &intent) == nil && answer.Code == http.StatusOK {
+		c.mu.Lock()
+		c.paid[order] = intent.ID
+		c.mu.Unlock()
+	}
+	time.Sleep(rand.N(3 * time.Millisecond)) // the process may end while it waits
+	for name, values := range answer.Header() {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(answer.Code)
+	_, _ = w.Write(answer.Body.Bytes())
+}
+
+// of returns how often an order has arrived, and the payment that it became.
+func (c *counter) of(order string) (arrived int, paid string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.arrived[order], c.paid[order]
+}
+
+// An answer is what an agent was told about one order.
+type answer struct {
+	order, agent string
+	cents        int
+	status       int    // 0 when the connection broke
+	code         string // of outgo's own answers
+	decision     string
+	message      string
+	paid         string // the PaymentIntent
+}
+
+// open reports whether the agent does not know what became of its order.
+func (a *answer) open() bool { return a.status == 0 || a.decision == "unknown" }
+
+// purse makes the payments of one agent.
+type purse struct {
+	agent  string
+	client *http.Client
+}
+
+func newPurse(t *testing.T, d *daemon, agent string) *purse {
+	t.Helper()
+	ca, err := os.ReadFile(filepath.Join(d.data, "ca", "ca.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(ca) {
+		t.Fatal("the authority's file holds no certificate")
+	}
+	token := map[string]string{"tight": "tight-token-0001", "wide": "wide-token-00001"}[agent]
+	transport := &http.Transport{
+		Proxy:           http.ProxyURL(&url.URL{Scheme: "http", Host: d.proxy, User: url.UserPassword(agent, token)}),
+		TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &purse{agent, &http.Client{Transport: transport, Timeout: 20 * time.Second}}
+}
+
+// pay sends one order once. The order is its idempotency key, and the merchant by
+// which the ledger knows it.
+func (p *purse) pay(order string, cents int) answer {
+	a := answer{order: order, agent: p.agent, cents: cents}
+	form := url.Values{
+		"amount": {fmt.Sprint(cents)}, "currency": {"usd"}, "confirm": {"true"}, "metadata[merchant]": {order},
+		"payment_method": {"pm_card_visa"}, "payment_method_types[]": {"card"},
+	}
+	req, err := http.NewRequest("POST", "https://api.stripe.com/v1/payment_intents", strings.NewReader(form.Encode()))
+	if err != nil {
+		return a
+	}
+	req.Header.Set("Authorization", "Bearer sk_test_x")
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Idempotency-Key", order)
+	req.GetBody = nil // the transport must not send it again by itself
+	resp, err := p.client.Do(req)
+	if err != nil {
+		return a
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return a
+	}
+	var said struct {
+		ID    string
+		Error struct{ Message string }
+	}
+	if json.Unmarshal(body, &said) != nil {
+		return a
+	}
+	a.status, a.paid, a.message = resp.StatusCode, said.ID, said.Error.Message
+	a.code, a.decision = resp.Header.Get("Outgo-Code"), resp.Header.Get("Outgo-Decision")
+	return a
+}
+
+// A crowd is several agents that pay until they are told to stop.
+type crowd struct {
+	stop chan struct{}
+	wg   sync.WaitGroup
+
+	mu   sync.Mutex
+	told []answer
+}
+
+// load starts a crowd: two clients of the tight agent, the others of the wide one.
+// Orders are named after the round. A broken connection is where an agent would
+// restart, so each client stops at its first.
+func load(t *testing.T, d *daemon, round, clients int) *crowd {
+	t.Helper()
+	c := &crowd{stop: make(chan struct{})}
+	for w := range clients {
+		p := newPurse(t, d, "wide")
+		if w < 2 {
+			p = newPurse(t, d, "tight")
+		}
+		c.wg.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-c.stop:
+					return
+				default:
+				}
+				a := p.pay(fmt.Sprintf("o%d-%d-%d.example", round, w, n), 100)
+				c.mu.Lock()
+				c.told = append(c.told, a)
+				c.mu.Unlock()
+				if a.status == 0 {
+					return
+				}
+			}
+		})
+	}
+	return c
+}
+
+// end stops the crowd and returns what it was told.
+func (c *crowd) end() []answer {
+	close(c.stop)
+	c.wg.Wait()
+	return c.told
+}
+
+// count is how many answers the crowd has had.
+func (c *crowd) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.told)
+}
