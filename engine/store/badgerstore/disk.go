@@ -16,13 +16,15 @@ import (
 // minFree is how many bytes must be free before a commit, and before an open.
 // Badger writes through memory maps of sparse files, so a full disk does not
 // give it an error: it kills the process (SIGBUS), and again at each restart.
-// The margin covers the files that it may fill between two looks: logs of two
-// memory tables, their tables, and a compaction.
-const minFree = 64 << 20
+// The margin covers the files that it may fill between two looks: the logs of
+// the memory tables, their tables, and a compaction of all there may be of the
+// youngest level.
+const minFree = 192 << 20
 
-// profile is Badger for a sidecar: about 50 MiB of memory, tens of megabytes
-// of files. One transaction holds 15 % of MemTableSize, 1.2 MiB, in about
-// 13,000 entries.
+// profile is Badger for a sidecar: about 60 MiB of memory, tens of megabytes
+// of files. One transaction holds 15 % of MemTableSize, 2.4 MiB, in about
+// 26,000 entries. Larger memory tables would be compacted less often still, and
+// cost more memory.
 func profile(dir string) badger.Options {
 	o := badger.DefaultOptions(dir).
 		WithSyncWrites(true).
@@ -30,10 +32,11 @@ func profile(dir string) badger.Options {
 		WithChecksumVerificationMode(options.OnBlockRead). // and all of them once, in verify
 		WithLogger(nil).
 		WithMetricsEnabled(false).
-		WithMemTableSize(8 << 20).
-		WithNumMemtables(2).
-		WithNumLevelZeroTables(2).
-		WithNumLevelZeroTablesStall(4).
+		WithMemTableSize(16 << 20).
+		WithNumMemtables(3).
+		WithNumLevelZeroTables(4).
+		WithNumLevelZeroTablesStall(8).
+		WithBaseTableSize(8 << 20).
 		WithNumCompactors(2).
 		WithCompactL0OnClose(false).
 		WithBlockCacheSize(8 << 20).
