@@ -38,11 +38,12 @@ func (k *begun) get(id spend.ID, stored []byte) (spend.Request, bool) {
 	return known.request.Clone(), true
 }
 
-// put keeps r, whose stored form is stored, while it is executing.
-func (k *begun) put(r *spend.Request, stored []byte) {
+// put keeps r, whose stored form is stored, while it is executing; not if reading
+// that form would give another request.
+func (k *begun) put(r *spend.Request, stored []byte, exact bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if r.State != spend.Executing {
+	if r.State != spend.Executing || !exact {
 		delete(k.byID, r.ID)
 		return
 	}

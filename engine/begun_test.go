@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"encoding/json"
 	"reflect"
 	"testing"
 	"time"
@@ -18,7 +17,7 @@ func begunExample(id spend.ID) (r spend.Request, stored []byte) {
 		},
 		Reservations: []spend.Reservation{{Counter: "c", Amount: spend.NewAmount("USD", 5)}},
 	}
-	stored, _ = encodeJSON("", r)
+	stored, _, _ = newKeys("main").storedRequest(&r)
 	return r, stored
 }
 
@@ -27,15 +26,15 @@ func begunExample(id spend.ID) (r spend.Request, stored []byte) {
 func TestBegunStandsForItsStoredForm(t *testing.T) {
 	var k begun
 	r, stored := begunExample("1")
-	k.put(&r, stored)
+	k.put(&r, stored, true)
 	r.Intent.Legs[0].Payee = "changed by the caller of Authorize"
 	for _, tamper := range []func(*spend.Request){
 		func(q *spend.Request) { q.Receipts = append(q.Receipts, spend.Receipt{Note: "appended"}) },
 		func(q *spend.Request) { _ = append(q.Intent.Legs[:0], spend.Leg{Payee: "appended"}) },
 		func(q *spend.Request) { q.Reservations[0].Counter = "changed in place" },
 	} {
-		var want spend.Request
-		if err := json.Unmarshal(stored[1:], &want); err != nil {
+		want, err := newKeys("main").readRequest("1", "request/1", stored)
+		if err != nil {
 			t.Fatal(err)
 		}
 		got, ok := k.get("1", stored)
@@ -49,22 +48,26 @@ func TestBegunStandsForItsStoredForm(t *testing.T) {
 func TestBegunForgets(t *testing.T) {
 	var k begun
 	r, stored := begunExample("1")
-	k.put(&r, stored)
+	k.put(&r, stored, true)
 	if _, ok := k.get("1", append(stored, ' ')); ok {
 		t.Error("it answers for bytes that it was not made of")
 	}
 	if _, ok := k.get("2", stored); ok {
 		t.Error("it answers for a request that it does not know")
 	}
+	if k.put(&r, stored, false); len(k.byID) != 0 {
+		t.Error("it keeps a request that its stored form does not give again")
+	}
+	k.put(&r, stored, true)
 	r.State = spend.Settled
-	k.put(&r, stored)
+	k.put(&r, stored, true)
 	if len(k.byID) != 0 {
 		t.Error("it keeps a request that has ended")
 	}
 	r.State = spend.Executing
 	for range 3 * maxBegun {
 		r.ID = spend.NewID(time.Now())
-		k.put(&r, stored)
+		k.put(&r, stored, true)
 	}
 	if n := len(k.byID); n > maxBegun {
 		t.Errorf("it keeps %d requests", n)

@@ -163,22 +163,21 @@ func (e *Engine) load(r store.Reader, id spend.ID) (q spend.Request, err error) 
 	if q, ok := e.begun.get(id, stored); ok {
 		return q, nil
 	}
-	return q, readJSON(key, stored, &q)
+	return e.keys.readRequest(id, key, stored)
 }
 
 // save writes a request and wakes whoever waits for it, once it is durable.
 func (e *Engine) save(t *txn, r *spend.Request) error {
-	key := e.keys.request(r.ID)
-	stored, err := encodeJSON(key, r)
+	stored, exact, err := e.keys.storedRequest(r)
 	if err != nil {
 		return err
 	}
-	if err := t.Put(key, stored); err != nil {
+	if err := t.Put(e.keys.request(r.ID), stored); err != nil {
 		return err
 	}
 	saved := *r
 	t.then(func() {
-		e.begun.put(&saved, stored)
+		e.begun.put(&saved, stored, exact)
 		e.wake(saved)
 	})
 	return nil

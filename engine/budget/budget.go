@@ -138,11 +138,28 @@ func (a Account) Owns(r spend.Reservation) bool {
 	return strings.HasPrefix(r.Counter, a.root())
 }
 
+// Local returns what distinguishes a counter from the others of the account's
+// policy, for a shorter record of it; ok is false for a counter of another policy.
+func (a Account) Local(counter string) (local string, ok bool) {
+	for _, part := range [...]string{a.Prefix, root, escape(string(a.Policy)), "/"} {
+		if counter, ok = strings.CutPrefix(counter, part); !ok {
+			return "", false
+		}
+	}
+	return counter, true
+}
+
+// Counter is the counter of which Local gave local.
+func (a Account) Counter(local string) string { return a.root() + local }
+
 // Gauge reports whether r counts in a gauge of exposure, which a difference
 // between what was asked and what was settled does not touch.
 func Gauge(r spend.Reservation) bool { return strings.HasSuffix(r.Counter, "/exposure") }
 
-func (a Account) root() string { return a.Prefix + "bud/" + escape(string(a.Policy)) + "/" }
+// root begins the keys of all counters, behind the prefix.
+const root = "bud/"
+
+func (a Account) root() string { return a.Prefix + root + escape(string(a.Policy)) + "/" }
 
 // The keys of counters carry the unit, so that amounts of two units never meet;
 // those of the rings do not, since calls have none.

@@ -3,6 +3,7 @@ package spend
 import (
 	"fmt"
 	"math/bits"
+	"strconv"
 	"strings"
 )
 
@@ -208,42 +209,53 @@ func b2i(b bool) int {
 // Decimal returns the number alone: "5000", or "unlimited", or "" for the zero
 // Amount.
 func (a Amount) Decimal() string {
+	var buf [80]byte
+	return string(a.appendDecimal(buf[:0]))
+}
+
+func (a Amount) appendDecimal(b []byte) []byte {
 	switch {
 	case a.IsZero():
-		return ""
+		return b
 	case a.unlimited:
-		return "unlimited"
+		return append(b, "unlimited"...)
 	}
-	var buf [80]byte
-	i, mag := len(buf), a.mag
-	for {
+	if a.neg {
+		b = append(b, '-')
+	}
+	if a.mag[1]|a.mag[2]|a.mag[3] == 0 {
+		return strconv.AppendUint(b, a.mag[0], 10)
+	}
+	var digits [78]byte // of 2^256-1
+	i, mag := len(digits), a.mag
+	for mag != [4]uint64{} {
 		var rem uint64
 		for l := 3; l >= 0; l-- {
 			mag[l], rem = bits.Div64(rem, mag[l], 10)
 		}
 		i--
-		buf[i] = '0' + byte(rem)
-		if mag == [4]uint64{} {
-			break
-		}
+		digits[i] = '0' + byte(rem)
 	}
-	if a.neg {
-		i--
-		buf[i] = '-'
-	}
-	return string(buf[i:])
+	return append(b, digits[i:]...)
 }
 
 // String returns "5000 USD", the form in which amounts are stored and shown.
 func (a Amount) String() string {
+	var buf [96]byte
+	b, _ := a.AppendText(buf[:0]) //nolint:errcheck // it never fails
+	return string(b)
+}
+
+// AppendText appends the form of String. It never fails.
+func (a Amount) AppendText(b []byte) ([]byte, error) {
 	if a.IsZero() {
-		return ""
+		return b, nil
 	}
-	return a.Decimal() + " " + a.unit
+	return append(append(a.appendDecimal(b), ' '), a.unit...), nil
 }
 
 // MarshalText writes the form of String.
-func (a Amount) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+func (a Amount) MarshalText() ([]byte, error) { return a.AppendText(nil) }
 
 // UnmarshalText reads the form of String.
 func (a *Amount) UnmarshalText(text []byte) error {
