@@ -102,6 +102,7 @@ func (s *shortener) intent(in *spend.Intent) {
 		s.raw(`}`)
 	})
 	s.text(`,"dedupKey":`, in.DedupKey)
+	s.text(`,"sentKey":`, in.SentKey)
 	s.text(`,"fingerprint":`, in.Fingerprint)
 	if c := &in.Claims; *c != (spend.Claims{Authorization: c.Authorization}) {
 		s.raw(`,"claims":{"merchant":`)

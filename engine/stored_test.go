@@ -115,7 +115,8 @@ func sameAsLong(t fataler, r *spend.Request) (stored []byte) {
 	inUTC(reflect.ValueOf(&want).Elem())
 	inUTC(reflect.ValueOf(&got).Elem())
 	if !reflect.DeepEqual(got, want) {
-		t.Fatalf("%s\nreads as %+v\nwant     %+v", stored, got, want)
+		read, _ := encodeJSON("", got)
+		t.Fatalf("a field is not stored as it is:\nread %s\nwant %s", read, long)
 	}
 	if again, _, _ := k.storedRequest(&got); exact && string(again) != string(stored) {
 		t.Fatalf("%s\nreads as one that is stored as %s", stored, again)
