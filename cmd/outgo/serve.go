@@ -228,12 +228,14 @@ func (s *sidecar) firstKey(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// The file is first: a key that the ledger holds and nobody has would be the
+	// last one that is ever made here.
+	file := filepath.Join(s.cfg.DataDir, adminKeyFile)
+	if err := writeDurably(file, []byte(plaintext+"\n")); err != nil {
+		return fmt.Errorf("keep admin key: %w", err)
+	}
 	if _, err := s.ledger.engine.AddAPIKey(ctx, engine.APIKey{Prefix: prefix, Role: "admin", Digest: digest}); err != nil {
 		return err
-	}
-	file := filepath.Join(s.cfg.DataDir, adminKeyFile)
-	if err := os.WriteFile(file, []byte(plaintext+"\n"), 0o600); err != nil {
-		return fmt.Errorf("write admin key: %w", err)
 	}
 	s.log.Info("made an admin key", zap.String("file", file))
 	return nil

@@ -34,6 +34,7 @@ func TestFaults(t *testing.T) {
 		run      func(t *testing.T, binary string)
 	}{
 		{"a process that is killed at any moment loses nothing and repeats nothing", killRounds},
+		{"a machine that loses its power loses nothing and repeats nothing", powerRounds},
 	} {
 		t.Run(c.sentence, func(t *testing.T) { c.run(t, binary) })
 	}
