@@ -155,6 +155,13 @@ func (x *exchange) answer(a rails.Answer) {
 	if a.Request != "" {
 		h.Set("Outgo-Request", string(a.Request))
 	}
+	switch a.Situation {
+	case rails.HeldOn, rails.Uncertain, rails.Busy, rails.Unreachable:
+		// stripe-node does not read an answer upon which it sends the call again,
+		// and its program lives on until that answer's connection has ended.
+		x.ctx.SetConnectionClose()
+	case rails.Denied, rails.HeldOver, rails.Refused, rails.Unknown, rails.Unavailable:
+	}
 }
 
 // word has the rail word an answer, and does without a rail that cannot.
