@@ -77,11 +77,12 @@ def should_retry(status, reply_headers):
 def post(url, key, params):
     """Sends a POST as often as the retry rule says and returns the status and the body of the last answer."""
     body = urllib.parse.urlencode(encode(params)).encode()
-    request = urllib.request.Request(url, data=body, headers=headers(key, str(uuid.uuid4())), method="POST")
+    fields = headers(key, str(uuid.uuid4()))
     for attempt in range(RETRIES + 1):
         last = attempt == RETRIES
         try:
-            status, reply_headers, reply = once(request)
+            # A Request that has gone through a proxy is changed by it, so each attempt has its own.
+            status, reply_headers, reply = once(urllib.request.Request(url, data=body, headers=fields, method="POST"))
         except OSError:
             if last:
                 raise
