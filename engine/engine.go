@@ -43,6 +43,12 @@ type Options struct {
 	Expire    time.Duration // how long a person has to decide; 0 = 1 h
 	Keep      time.Duration // how long an approved call may take to come back; 0 = 24 h
 	MaxHeld   int           // requests of one agent that may be held at a time; 0 = 20
+	// ReceiptWithin is how long after its begin a payment may lack its receipt
+	// before it is flagged MISSING_RECEIPT; 0 = 15 min.
+	ReceiptWithin time.Duration
+	// Flagged is told of each anomaly once it is durable; nil for none. It must not
+	// wait.
+	Flagged func(Flagged)
 }
 
 // Engine is the ledger with its decisions. It is safe for concurrent use.
@@ -57,6 +63,7 @@ type Engine struct {
 	policies atomic.Pointer[policySet]
 	apiKeys  atomic.Pointer[map[string]APIKey] // by digest
 	begun    begun
+	inquired inquired
 
 	mu      sync.Mutex
 	waiters map[spend.ID]map[chan struct{}]string // wake-up channel to the dedup key that waits
@@ -77,6 +84,7 @@ func Open(ctx context.Context, opt Options) (*Engine, error) {
 	}
 	opt.Expire = orDefault(opt.Expire, time.Hour)
 	opt.Keep = orDefault(opt.Keep, 24*time.Hour)
+	opt.ReceiptWithin = orDefault(opt.ReceiptWithin, 15*time.Minute)
 	if opt.MaxHeld == 0 {
 		opt.MaxHeld = 20
 	}

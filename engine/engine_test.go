@@ -26,6 +26,7 @@ type world struct {
 	t     *testing.T
 	now   atomic.Int64
 	store store.Store
+	flags chan engine.Flagged
 	*engine.Engine
 }
 
@@ -39,7 +40,7 @@ func newWorld(t *testing.T, ps ...policy.Policy) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = st.Close() })
-	w := &world{t: t, store: st}
+	w := &world{t: t, store: st, flags: make(chan engine.Flagged, 64)}
 	w.now.Store(noon.UnixNano())
 	w.start()
 	t.Cleanup(func() { w.Engine.Close() })
@@ -51,7 +52,8 @@ func (w *world) start() {
 	w.t.Helper()
 	e, err := engine.Open(context.Background(), engine.Options{
 		Store: w.store, Sealer: seal.FromBytes([32]byte{1}), MaxHeld: 3,
-		Clock: func() time.Time { return time.Unix(0, w.now.Load()).UTC() },
+		Flagged: func(f engine.Flagged) { w.flags <- f },
+		Clock:   func() time.Time { return time.Unix(0, w.now.Load()).UTC() },
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -63,6 +65,17 @@ func (w *world) start() {
 func (w *world) restart() {
 	w.Engine.Close()
 	w.start()
+}
+
+// flagged returns the anomalies that were told of so far.
+func (w *world) flagged() []spend.Anomaly {
+	var found []spend.Anomaly
+	for n := len(w.flags); n > 0; n-- {
+		f := <-w.flags
+		found = append(found, f.Anomaly)
+		w.flags <- f
+	}
+	return found
 }
 
 func (w *world) pass(d time.Duration) { w.now.Add(int64(d)) }

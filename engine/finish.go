@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/outgo/outgo/engine/budget"
@@ -88,7 +89,7 @@ func (e *Engine) doubt(t *txn, r *spend.Request) error {
 	if r.Intent.Class == spend.Other {
 		return t.Put(e.keys.due(t.now.Add(objectHeld), dueObject, r.ID), nil)
 	}
-	return nil
+	return e.expectReceipt(t, r)
 }
 
 // settled books a payment that happened: the one that was expected, or another.
@@ -98,6 +99,9 @@ func (e *Engine) settled(t *txn, r *spend.Request, rc spend.Receipt) error {
 			return err
 		}
 		r.Why = ""
+		if rc.Source != spend.FromOperator && slices.Contains(r.Anomalies, spend.MissingReceipt) {
+			e.flag(t, r, spend.LateReceipt)
+		}
 		return e.tell(t, r, rc)
 	}
 	if rc.Source == spend.FromClaim {
@@ -125,7 +129,7 @@ func (e *Engine) settled(t *txn, r *spend.Request, rc spend.Receipt) error {
 	if err := t.Put(e.keys.agelessAt(r.Seq), []byte(r.ID)); err != nil {
 		return err
 	}
-	flag(r, spend.DuplicatePayment)
+	e.flag(t, r, spend.DuplicatePayment)
 	r.Again = append(r.Again, p)
 	return e.tellAgain(t, r, &r.Again[len(r.Again)-1], rc)
 }
@@ -137,7 +141,7 @@ func (e *Engine) book(t *txn, r *spend.Request) error {
 	if s := r.StateAt(t.now); s == spend.Held || s == spend.Denied {
 		found = spend.UnauthorizedPayment
 	}
-	r.Anomalies = append(r.Anomalies, found)
+	e.flag(t, r, found)
 	if r.State == spend.Held || r.State == spend.Authorized {
 		ev := lapse
 		if r.StateAt(t.now) != spend.Expired {
@@ -206,12 +210,12 @@ func (e *Engine) tellAgain(t *txn, r *spend.Request, p *spend.Payment, rc spend.
 	case err != nil:
 		return err
 	case asked.IsZero():
-		flag(r, spend.CurrencyMismatch)
+		e.flag(t, r, spend.CurrencyMismatch)
 		return nil
 	case asked.IsUnlimited():
 		return nil
 	case rc.Amount.IsUnlimited() || rc.Amount.Sign() < 0: // no amount that a payment can have
-		flag(r, spend.AmountMismatch)
+		e.flag(t, r, spend.AmountMismatch)
 		return nil
 	}
 	booked := asked
@@ -227,9 +231,9 @@ func (e *Engine) tellAgain(t *txn, r *spend.Request, p *spend.Payment, rc spend.
 	case 0:
 		return nil
 	case 1:
-		flag(r, spend.Oversettled)
+		e.flag(t, r, spend.Oversettled)
 	default:
-		flag(r, spend.AmountMismatch)
+		e.flag(t, r, spend.AmountMismatch)
 	}
 	if p.Adjusted, err = plus(p.Adjusted, diff); err != nil {
 		return err
@@ -240,15 +244,6 @@ func (e *Engine) tellAgain(t *txn, r *spend.Request, p *spend.Payment, rc spend.
 		}
 		return diff, nil
 	})
-}
-
-func flag(r *spend.Request, a spend.Anomaly) {
-	for _, k := range r.Anomalies {
-		if k == a {
-			return
-		}
-	}
-	r.Anomalies = append(r.Anomalies, a)
 }
 
 // total sums the legs of one unit; the zero Amount when there is none.

@@ -61,6 +61,7 @@ func (k keys) object(in *spend.Intent) string {
 const (
 	dueRequest = "request" // a hold or an authorization lapses
 	dueReply   = "reply"   // a kept reply is dropped
+	dueReceipt = "receipt" // a receipt is missing
 	dueObject  = "object"  // a write without money, of unknown outcome, lets go of its object
 )
 

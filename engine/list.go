@@ -152,6 +152,12 @@ type Stats struct {
 	Waiting                           int  // live calls that wait for a person
 	Stopped                           bool // the ledger refuses everything
 	Frozen                            bool // all or some spending is frozen
+	// Unknown is how many payments had been executing for longer than a call
+	// takes when the last Inquiry looked, and Reconciled what the questions about
+	// them came to: "settled", "failed", "unproved", "unanswered" (the provider
+	// gave no usable answer) or "nobody" (there is nobody to ask).
+	Unknown    int
+	Reconciled map[string]uint64
 }
 
 // Stats returns counters since the start.
@@ -163,6 +169,12 @@ func (e *Engine) Stats() Stats {
 		Bytes: c.stats.bytes, CommitTime: c.stats.took, Stopped: c.stopped != nil,
 	}
 	c.mu.Unlock()
+	q := &e.inquired
+	s.Unknown = int(q.unknown.Load())
+	s.Reconciled = map[string]uint64{
+		"settled": q.settled.Load(), "failed": q.failed.Load(), "unproved": q.unproved.Load(),
+		"unanswered": q.unanswered.Load(), "nobody": q.nobody.Load(),
+	}
 	if set := e.policies.Load(); set != nil {
 		c := set.control
 		s.Frozen = c.Frozen || len(c.FrozenAgents) > 0 || len(c.FrozenRails) > 0

@@ -143,7 +143,7 @@ func (e *Engine) settleMoney(t *txn, r *spend.Request, eff effect) error {
 		r.Reservations = nil
 		return nil
 	case presume:
-		r.Anomalies = append(r.Anomalies, spend.MissingReceipt)
+		e.flag(t, r, spend.MissingReceipt)
 	case post:
 	}
 	if err := budget.Post(t, r.Reservations); err != nil {

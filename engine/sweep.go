@@ -32,8 +32,8 @@ func (e *Engine) sweepLoop() {
 	}
 }
 
-// Sweep expires every request whose deadline has passed, and drops replies that
-// have been kept long enough.
+// Sweep expires every request whose deadline has passed, flags those whose receipt
+// is overdue, and drops replies that have been kept long enough.
 //
 // What cannot be swept is reported and does not stand in the way of the rest.
 func (e *Engine) Sweep(ctx context.Context) error {
@@ -79,8 +79,11 @@ func (e *Engine) fallDue(t *txn, key, what string, id spend.ID) error {
 	if err != nil {
 		return err
 	}
-	if what == dueObject {
+	switch what {
+	case dueObject:
 		return errors.Join(t.Delete(key), e.letGo(t, &r))
+	case dueReceipt:
+		return errors.Join(t.Delete(key), e.miss(t, &r))
 	}
 	if !r.Deadline.IsZero() && key == e.keys.due(r.Deadline, dueRequest, id) && r.StateAt(t.now) != spend.Expired {
 		return nil // by the time of this batch it is too early
@@ -111,8 +114,8 @@ func (e *Engine) letGo(t *txn, r *spend.Request) error {
 	return e.save(t, r)
 }
 
-// adopt puts a bound on the writes without money that an earlier life of this
-// process left executing.
+// adopt takes over what an earlier life of this process left executing: a bound
+// is put on the writes without money, and the receipts of payments are expected.
 func (e *Engine) adopt(ctx context.Context) error {
 	return e.commit.do(ctx, func(t *txn) error {
 		for r, err := range e.indexed(t, e.keys.opens()) {
@@ -123,6 +126,9 @@ func (e *Engine) adopt(ctx context.Context) error {
 				if err := t.Put(e.keys.due(t.now.Add(objectHeld), dueObject, r.ID), nil); err != nil {
 					return err
 				}
+			}
+			if err := e.expectReceipt(t, r); err != nil {
+				return err
 			}
 		}
 		return nil
