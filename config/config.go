@@ -11,7 +11,10 @@
 package config
 
 import (
+	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -156,7 +159,26 @@ type Credential struct {
 	Use         string   `yaml:"use"`                       // "swap" (for the agent's placeholder) or "reconcile"
 	Agents      []string `yaml:"agents"`                    // who may use it; empty is everyone
 	Placeholder string   `yaml:"placeholder" secret:"true"` // what the agent sends in its place
-	Secret      string   `yaml:"secret" secret:"true"`
+	// Secret is the credential itself; SecretFile names a file that holds it and
+	// nothing else. Exactly one is set; see Credential.Reveal.
+	Secret     string `yaml:"secret" secret:"true"`
+	SecretFile string `yaml:"secret_file"`
+}
+
+// Reveal returns the secret, from its file where it is in one.
+func (c *Credential) Reveal() (string, error) {
+	if c.SecretFile == "" {
+		return c.Secret, nil
+	}
+	b, err := os.ReadFile(c.SecretFile)
+	if err != nil {
+		return "", fmt.Errorf("read secret of credential %q: %w", c.Name, err)
+	}
+	secret := strings.TrimSpace(string(b))
+	if secret == "" {
+		return "", fmt.Errorf("read secret of credential %q: %s is empty", c.Name, c.SecretFile)
+	}
+	return secret, nil
 }
 
 // Asset values a CAIP-19 asset in a fiat unit.

@@ -354,8 +354,18 @@ func (k *checker) secrets() {
 			k.oneOf(at+".rail", cred.Rail, rails...)
 		}
 		k.oneOf(at+".use", cred.Use, "swap", "reconcile")
-		if cred.Secret == "" {
-			k.bad(at+".secret", "missing", `write secret: "${NAME}" and set the variable`)
+		switch {
+		case cred.Secret == "" && cred.SecretFile == "":
+			k.bad(at+".secret", "missing", `write secret: "${NAME}" and set the variable, or name a file in secret_file`)
+		case cred.Secret != "" && cred.SecretFile != "":
+			k.bad(at+".secret_file", "secret is set as well", "keep one of the two")
+		case cred.SecretFile != "":
+			if _, err := cred.Reveal(); err != nil {
+				k.bad(at+".secret_file", err.Error(), "name a readable file that holds the secret and nothing else")
+			}
+		}
+		if cred.Use == "reconcile" && cred.Placeholder != "" {
+			k.bad(at+".placeholder", "it has no meaning here", "no agent sends this credential: remove it")
 		}
 		if cred.Use == "swap" && cred.Placeholder == "" {
 			k.bad(at+".placeholder", "missing", "write what the agent sends in the place of the secret")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+	"go.uber.org/zap"
 
 	"github.com/outgo/outgo/engine/spend"
 	"github.com/outgo/outgo/proxy/upstream"
@@ -44,6 +45,7 @@ type Reconciler struct {
 	key         func(host string) upstream.Key
 	sentKey     func(r *spend.Request) string
 	flying      func(id spend.ID) bool
+	log         *zap.Logger
 }
 
 // Reconciler returns what asks about the payments that p has sent.
@@ -51,7 +53,7 @@ func (p *Proxy) Reconciler(credentials []ReadCredential) *Reconciler {
 	c := &Reconciler{
 		read: p.up.Reader(), rails: map[string]rails.Tracer{}, credentials: credentials,
 		key:     func(host string) upstream.Key { return p.key(reconcileAgent, host, 443, false) },
-		sentKey: p.sentKey, flying: p.flights.flying,
+		sentKey: p.sentKey, flying: p.flights.flying, log: p.log,
 	}
 	for _, r := range p.opt.Routes {
 		if t, ok := r.Rail.(rails.Tracer); ok {
@@ -88,6 +90,8 @@ func (c *Reconciler) Ask(ctx context.Context, r *spend.Request) (spend.Outcome, 
 			return c.get(ctx, host, l, header)
 		})
 		if err != nil {
+			c.log.Warn("a provider did not tell what became of a payment; it stays counted, and the question is put again later",
+				zap.String("rail", r.Intent.Rail), zap.String("request", string(r.ID)), zap.Error(err))
 			return spend.Outcome{}, fmt.Errorf("ask about request %s: %w", r.ID, err)
 		}
 		return o, nil

@@ -31,8 +31,9 @@ type ledger struct {
 }
 
 // openLedger opens the data directory of cfg, making it where it is missing, and
-// brings the policies in the store up to the file's.
-func openLedger(ctx context.Context, cfg *config.Config) (*ledger, error) {
+// brings the policies in the store up to the file's. flagged is told of anomalies;
+// nil for nobody.
+func openLedger(ctx context.Context, cfg *config.Config, flagged func(engine.Flagged)) (*ledger, error) {
 	if err := supported(cfg); err != nil {
 		return nil, err
 	}
@@ -51,7 +52,9 @@ func openLedger(ctx context.Context, cfg *config.Config) (*ledger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open ledger in %s: %w", cfg.DataDir, err)
 	}
-	eng, err := engine.Open(ctx, engineOptions(cfg, st, key))
+	o := engineOptions(cfg, st, key)
+	o.Flagged = flagged
+	eng, err := engine.Open(ctx, o)
 	if err != nil {
 		_ = st.Close() // the first error is the one to report
 		return nil, err
@@ -111,7 +114,9 @@ func supported(cfg *config.Config) error {
 	refuse(strings.HasPrefix(cfg.Store, "postgres"), "store", "keep its ledger in PostgreSQL")
 	refuse(cfg.Listen.Transparent != "", "listen.transparent", "take in redirected connections")
 	refuse(cfg.Listen.Reverse != "", "listen.reverse", "serve base URLs")
-	refuse(len(cfg.Credentials) > 0, "credentials", "hold credentials for agents")
+	for i := range cfg.Credentials {
+		refuse(cfg.Credentials[i].Use == "swap", fmt.Sprintf("credentials[%d].use", i), "hold credentials for agents")
+	}
 	refuse(cfg.Approvals.Quorum > 1, "approvals.quorum", "ask for more than one approval")
 	refuse(cfg.Webhooks.URL != "", "webhooks.url", "send webhooks")
 	refuse(cfg.Approvals.Email != "", "approvals.email", "send mail")
@@ -125,6 +130,7 @@ func engineOptions(cfg *config.Config, st store.Store, key *seal.Key) engine.Opt
 	return engine.Options{
 		Store: st, Sealer: key, Clock: time.Now,
 		Expire: cfg.Proxy.Hold.Expire, Keep: cfg.Proxy.Hold.Keep, MaxHeld: cfg.Proxy.Hold.MaxPerAgent,
+		ReceiptWithin: cfg.Receipts.ExpectedWithin,
 		Unmatched: map[spend.Origin]spend.Decision{
 			spend.Wire: unmatched(cfg.Proxy.Unmatched.Wire), spend.Pinti: unmatched(cfg.Proxy.Unmatched.Pinti),
 			spend.Guard: unmatched(cfg.Proxy.Unmatched.Guard), spend.Intents: unmatched(cfg.Proxy.Unmatched.Intents),

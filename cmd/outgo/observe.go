@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/outgo/outgo/engine"
 	"github.com/outgo/outgo/proxy"
 )
 
@@ -31,6 +32,7 @@ const (
 	fieldUpstream  = "upstream"
 	fieldTotal     = "total"
 	fieldError     = "error"
+	fieldAnomaly   = "anomaly"
 )
 
 // newLog writes JSON lines to standard error.
@@ -60,6 +62,7 @@ type metrics struct {
 	calls    *prometheus.CounterVec
 	held     *prometheus.HistogramVec
 	added    *prometheus.HistogramVec
+	flagged  *prometheus.CounterVec
 }
 
 func newMetrics(s *sidecar) *metrics {
@@ -77,7 +80,10 @@ func newMetrics(s *sidecar) *metrics {
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .05, .25, 1},
 		}, []string{"rail", "class"}),
 	}
-	m.registry.MustRegister(m.calls, m.held, m.added)
+	m.flagged = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "outgo_anomalies_total", Help: "Disagreements found between what was asked and what was settled, missing receipts included.",
+	}, []string{"rail", "anomaly"})
+	m.registry.MustRegister(m.calls, m.held, m.added, m.flagged)
 	m.registry.MustRegister(gauges(s)...)
 	m.handler = fasthttpadaptor.NewFastHTTPHandler(promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
 	return m
@@ -91,6 +97,10 @@ func (m *metrics) count(l proxy.Line) {
 		m.held.WithLabelValues(l.Rail).Observe(l.Held.Seconds())
 	}
 	m.added.WithLabelValues(l.Rail, string(l.Class)).Observe(max(0, l.Total-l.Held-l.Upstream).Seconds())
+}
+
+func (m *metrics) anomaly(f engine.Flagged) {
+	m.flagged.WithLabelValues(f.Rail, string(f.Anomaly)).Inc()
 }
 
 // gauges read snapshots when scraped.

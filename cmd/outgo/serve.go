@@ -73,6 +73,7 @@ type sidecar struct {
 	api       *api.Server
 	about     api.About
 	failed    chan error // a listener that ended by itself
+	asking    func()     // ends the questions to providers
 }
 
 // startSidecar wires and starts outgo. mode is "serve" or "run".
@@ -96,7 +97,8 @@ func startSidecar(ctx context.Context, cfg *config.Config, log *zap.Logger, mode
 	if err := checkPolicies(cfg); err != nil {
 		return nil, err
 	}
-	if s.ledger, err = openLedger(ctx, cfg); err != nil {
+	s.metrics = newMetrics(s)
+	if s.ledger, err = openLedger(ctx, cfg, s.flagged); err != nil {
 		return nil, err
 	}
 	routes := routesOf(cfg)
@@ -112,7 +114,6 @@ func startSidecar(ctx context.Context, cfg *config.Config, log *zap.Logger, mode
 		return nil, err
 	}
 	s.agents = newAgents(cfg, s.ledger)
-	s.metrics = newMetrics(s)
 	s.proxy, err = proxy.New(proxy.Options{
 		Routes:           routes,
 		Authority:        s.authority,
@@ -144,6 +145,12 @@ func startSidecar(ctx context.Context, cfg *config.Config, log *zap.Logger, mode
 	if err != nil {
 		return nil, err
 	}
+	credentials, err := readCredentials(cfg)
+	if err != nil {
+		_ = socket.Close()
+		return nil, err
+	}
+	s.ask(credentials)
 	s.start("proxy", func() error { return s.proxy.Serve(proxyLn) })
 	s.start("control", func() error { return s.api.Serve(controlLn) })
 	s.start("control socket", func() error { return s.api.Serve(socket) })
@@ -199,6 +206,9 @@ func (s *sidecar) stop() {
 		if err := s.proxy.Drain(ctx); err != nil {
 			s.log.Warn("not every call in flight ended in time; their outcomes are unknown and stay counted", zap.Error(err))
 		}
+	}
+	if s.asking != nil {
+		s.asking()
 	}
 	if s.api != nil {
 		_ = s.api.Shutdown() // it only fails for listeners that are closed already
