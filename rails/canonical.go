@@ -134,9 +134,10 @@ func checkPath(path string) error {
 			return Refusef(spend.Malformed, "", "the path %.80q holds the byte %q, which must be percent-encoded or left out", path, c)
 		}
 	}
-	segments := strings.Split(path[1:], "/")
-	for i, segment := range segments {
-		if segment == "" && i < len(segments)-1 {
+	for rest, more := path[1:], true; more; {
+		var segment string
+		segment, rest, more = strings.Cut(rest, "/")
+		if segment == "" && more {
 			return Refusef(spend.Ambiguous, "", "the path %.80q has an empty segment", path)
 		}
 		if segment == "." || segment == ".." {

@@ -46,6 +46,20 @@ func (c *Call) Get(name string) string {
 	return ""
 }
 
+// Field returns the first value of the header field name, whatever its case, and
+// how many lines carry that name.
+func (c *Call) Field(name string) (value string, lines int) {
+	for i := range c.Header {
+		if equalFold(c.Header[i].Name, name) {
+			if lines == 0 {
+				value = c.Header[i].Value
+			}
+			lines++
+		}
+	}
+	return value, lines
+}
+
 // Values returns every value of the header field name.
 func (c *Call) Values(name string) []string {
 	var vs []string

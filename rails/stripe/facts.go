@@ -2,6 +2,7 @@ package stripe
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/tidwall/gjson"
@@ -11,10 +12,11 @@ import (
 )
 
 // fact is one JSON object of Stripe's, whose every name stands once.
-type fact struct {
-	what   string // for errors: "payment_intent pi_1"
-	fields map[string]gjson.Result
-}
+type fact struct{ members []member }
+
+// member is one name of an object with its value, which is decoded only when it
+// is asked for: of the forty names of a reply, five are.
+type member struct{ name, raw string }
 
 // readFact reads the answer to a lookup. It fails with spend.Unavailable unless
 // the answer is the object asked for.
@@ -45,32 +47,63 @@ func objectOf(v gjson.Result) (*fact, error) {
 	if !v.IsObject() {
 		return nil, fmt.Errorf("read reply: it is no JSON object")
 	}
-	o := &fact{fields: make(map[string]gjson.Result, min(len(v.Raw)/32, 64))}
-	var err error
+	o := &fact{members: make([]member, 0, min(len(v.Raw)/24+1, 64))}
 	v.ForEach(func(name, value gjson.Result) bool {
-		if _, twice := o.fields[name.String()]; twice {
-			err = fmt.Errorf("read reply: the name %.80q stands twice", name.String())
-			return false
-		}
-		o.fields[name.String()] = value
+		o.members = append(o.members, member{name.Str, value.Raw})
 		return true
 	})
-	if err != nil {
-		return nil, err
+	if name, twice := o.repeated(); twice {
+		return nil, fmt.Errorf("read reply: the name %.80q stands twice", name)
 	}
-	o.what = o.text("object") + " " + o.text("id")
 	return o, nil
 }
 
-// has reports whether the field is there and not null.
-func (o *fact) has(name string) bool {
-	v, ok := o.fields[name]
-	return ok && v.Type != gjson.Null
+// repeated returns a name that stands twice. Few names are compared with each
+// other, which needs no memory; many are sorted, which bounds the time.
+func (o *fact) repeated() (string, bool) {
+	const few = 64
+	if len(o.members) <= few {
+		for i := range o.members {
+			for j := range i {
+				if o.members[i].name == o.members[j].name {
+					return o.members[i].name, true
+				}
+			}
+		}
+		return "", false
+	}
+	names := make([]string, 0, len(o.members))
+	for i := range o.members {
+		names = append(names, o.members[i].name)
+	}
+	slices.Sort(names)
+	for i := 1; i < len(names); i++ {
+		if names[i] == names[i-1] {
+			return names[i], true
+		}
+	}
+	return "", false
 }
+
+// get returns the value of a field; that of an absent one is null.
+func (o *fact) get(name string) gjson.Result {
+	for i := range o.members {
+		if o.members[i].name == name {
+			return gjson.Parse(o.members[i].raw)
+		}
+	}
+	return gjson.Result{}
+}
+
+// what names the object, for errors: "payment_intent pi_1".
+func (o *fact) what() string { return o.text("object") + " " + o.text("id") }
+
+// has reports whether the field is there and not null.
+func (o *fact) has(name string) bool { return o.get(name).Type != gjson.Null }
 
 // text returns a string field, "" where there is none.
 func (o *fact) text(name string) string {
-	if v := o.fields[name]; v.Type == gjson.String {
+	if v := o.get(name); v.Type == gjson.String {
 		return v.Str
 	}
 	return ""
@@ -78,10 +111,10 @@ func (o *fact) text(name string) string {
 
 // integer returns a field that is a whole number, not negative, within int64.
 func (o *fact) integer(name string) (int64, error) {
-	v := o.fields[name]
+	v := o.get(name)
 	n, err := strconv.ParseInt(v.Raw, 10, 64)
 	if v.Type != gjson.Number || err != nil || n < 0 || v.Raw[0] == '-' {
-		return 0, fmt.Errorf("read %s of %s: it is no whole number: %w", name, o.what, spend.Unavailable)
+		return 0, fmt.Errorf("read %s of %s: it is no whole number: %w", name, o.what(), spend.Unavailable)
 	}
 	return n, nil
 }
@@ -90,19 +123,19 @@ func (o *fact) integer(name string) (int64, error) {
 func (o *fact) currency() (string, error) {
 	unit, ok := parseCurrency(o.text("currency"))
 	if !ok {
-		return "", fmt.Errorf("read currency of %s: %.20q is not in Stripe's table: %w", o.what, o.text("currency"), spend.Unavailable)
+		return "", fmt.Errorf("read currency of %s: %.20q is not in Stripe's table: %w", o.what(), o.text("currency"), spend.Unavailable)
 	}
 	return unit, nil
 }
 
 // inner returns an expanded field that must be an object of the given type.
 func (o *fact) inner(name, object string) (*fact, error) {
-	in, err := objectOf(o.fields[name])
+	in, err := objectOf(o.get(name))
 	if err == nil && in.text("object") != object {
 		err = fmt.Errorf("it is no %s", object)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s of %s: %w: %w", name, o.what, err, spend.Unavailable)
+		return nil, fmt.Errorf("read %s of %s: %w: %w", name, o.what(), err, spend.Unavailable)
 	}
 	return in, nil
 }
@@ -110,7 +143,7 @@ func (o *fact) inner(name, object string) (*fact, error) {
 // reference returns the id in a field that holds an id, an expanded object, or
 // null; "" for null.
 func (o *fact) reference(name string) (string, error) {
-	v := o.fields[name]
+	v := o.get(name)
 	switch {
 	case v.Type == gjson.Null: // or missing
 		return "", nil
@@ -121,7 +154,7 @@ func (o *fact) reference(name string) (string, error) {
 			return in.text("id"), nil
 		}
 	}
-	return "", fmt.Errorf("read %s of %s: it names no object: %w", name, o.what, spend.Unavailable)
+	return "", fmt.Errorf("read %s of %s: it names no object: %w", name, o.what(), spend.Unavailable)
 }
 
 // payee returns the connected account that a charge or payment intent is passed
@@ -130,9 +163,9 @@ func (o *fact) payee() (string, error) {
 	if !o.has("transfer_data") {
 		return o.reference("destination")
 	}
-	data, err := objectOf(o.fields["transfer_data"])
+	data, err := objectOf(o.get("transfer_data"))
 	if err != nil {
-		return "", fmt.Errorf("read transfer_data of %s: %w: %w", o.what, err, spend.Unavailable)
+		return "", fmt.Errorf("read transfer_data of %s: %w: %w", o.what(), err, spend.Unavailable)
 	}
 	return data.reference("destination")
 }

@@ -1,6 +1,7 @@
 package stripe
 
 import (
+	"bytes"
 	"net/url"
 	"slices"
 	"strings"
@@ -47,7 +48,14 @@ func parseForm(query, body string) (*form, error) {
 	if f.body, err = parsePairs(body); err != nil {
 		return nil, err
 	}
-	f.all = slices.Concat(f.query, f.body)
+	switch {
+	case len(f.query) == 0:
+		f.all = f.body
+	case len(f.body) == 0:
+		f.all = f.query
+	default:
+		f.all = slices.Concat(f.query, f.body)
+	}
 	if err := f.checkOverlap(); err != nil {
 		return nil, err
 	}
@@ -71,7 +79,7 @@ func parsePairs(raw string) ([]pair, error) {
 	if err := checkBytes(raw); err != nil {
 		return nil, err
 	}
-	var pairs []pair
+	pairs := make([]pair, 0, countPairs(raw))
 	for segment := range strings.SplitSeq(raw, "&") {
 		p, err := parsePair(segment)
 		if err != nil {
@@ -158,54 +166,71 @@ func checkName(name string) (base string, err error) {
 	if name == "" {
 		return "", rails.Refusef(spend.Malformed, "", "a parameter has no name")
 	}
-	base, subs, err := splitName(name)
+	base, rest, err := splitName(name)
 	if err != nil {
 		return "", err
 	}
 	if !isWord(base) || '0' <= base[0] && base[0] <= '9' {
 		return "", rails.Refusef(spend.Ambiguous, name, "the parameter name %.80q is not a lower-case word, and parsers mend it differently", shown(name))
 	}
-	parent := base
-	for i, sub := range subs {
+	for parent, sub := base, ""; rest != ""; parent = sub {
+		sub, rest = cutSub(rest)
 		switch {
-		case sub == "" && i < len(subs)-1:
+		case sub == "" && rest != "":
 			return "", rails.Refusef(spend.Ambiguous, name, "the parameter name %.80q has empty brackets in the middle; number the elements", shown(name))
 		case sub == "" || isWord(sub) && !hasLeadingZero(sub):
 		case parent == "metadata" && isPlainText(sub):
 		default:
 			return "", rails.Refusef(spend.Ambiguous, name, "the parameter name %.80q holds an odd key", shown(name))
 		}
-		parent = sub
 	}
 	return base, nil
 }
 
-// splitName takes a name apart at its brackets, which must pair up exactly
-// behind the base. What the base is made of is not looked at.
-func splitName(name string) (base string, subs []string, err error) {
+// splitName takes a name apart into its base and its brackets, which must pair up
+// exactly behind the base. What base and subs are made of is not looked at.
+func splitName(name string) (base, brackets string, err error) {
 	open := strings.IndexByte(name, '[')
 	if open < 0 {
 		open = len(name)
 	}
-	base, rest := name[:open], name[open:]
+	rest, depth := name[open:], 0
 	for rest != "" {
 		end := strings.IndexByte(rest, ']')
 		if rest[0] != '[' || end < 0 || strings.IndexByte(rest[1:end], '[') >= 0 {
-			return "", nil, rails.Refusef(spend.Ambiguous, name, "the brackets of the parameter name %.80q do not pair up", shown(name))
+			return "", "", rails.Refusef(spend.Ambiguous, name, "the brackets of the parameter name %.80q do not pair up", shown(name))
 		}
-		if subs = append(subs, rest[1:end]); len(subs) > maxDepth {
-			return "", nil, rails.Refusef(spend.Malformed, "", "a parameter is nested more than %d deep", maxDepth)
+		if depth++; depth > maxDepth {
+			return "", "", rails.Refusef(spend.Malformed, "", "a parameter is nested more than %d deep", maxDepth)
 		}
 		rest = rest[end+1:]
 	}
-	return base, subs, nil
+	return name[:open], name[open:], nil
+}
+
+// cutSub takes the first sub off brackets that pair up: "a" and "[b]" of "[a][b]".
+func cutSub(brackets string) (sub, rest string) {
+	end := strings.IndexByte(brackets, ']')
+	return brackets[1:end], brackets[end+1:]
 }
 
 func isWord(s string) bool {
-	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' {
+			return false
+		}
+	}
+	return s != ""
 }
 
-func isIndex(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
+func isIndex(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return s != ""
+}
 
 // hasLeadingZero finds indices that name an element twice: 00 is 0 to some.
 func hasLeadingZero(s string) bool { return len(s) > 1 && s[0] == '0' && isIndex(s) }
@@ -217,6 +242,9 @@ func isPlainText(s string) bool {
 // checkOverlap refuses a base that stands in query and body: Rack merges the two
 // shallowly, so that one hash replaces the other.
 func (f *form) checkOverlap() error {
+	if len(f.query) == 0 || len(f.body) == 0 {
+		return nil
+	}
 	inQuery := map[string]bool{}
 	for _, p := range f.query {
 		inQuery[p.base] = true
@@ -232,30 +260,66 @@ func (f *form) checkOverlap() error {
 // checkShape refuses a name that comes twice, unless it ends in "[]", and a
 // name that is at once a value, a list, an indexed list or a hash.
 func (f *form) checkShape() error {
-	seen, shapes := map[string]bool{}, map[string]string{}
-	for _, p := range f.all {
-		if seen[p.name] && !strings.HasSuffix(p.name, "[]") {
-			return rails.Refusef(spend.Ambiguous, p.name, "the parameter %.80q comes twice; send it once", p.name)
-		}
-		seen[p.name] = true
-		_, subs, _ := splitName(p.name)
-		prefix, parent := p.base, p.base
-		for i := 0; i <= len(subs); i++ {
-			shape := "value"
-			if i < len(subs) {
-				shape = shapeOf(parent, subs[i])
+	var few [32]shaped
+	seen := shapes{few: few[:0]}
+	for i := range f.all {
+		name, parent := f.all[i].name, f.all[i].base
+		// What is looked at grows from the base, bracket by bracket, to the name.
+		for prefix, rest := parent, name[len(parent):]; ; {
+			shape, sub, behind := "value", "", ""
+			if rest != "" {
+				sub, behind = cutSub(rest)
+				shape = shapeOf(parent, sub)
 			}
-			if was := shapes[prefix]; was != "" && was != shape {
+			switch was := seen.note(prefix, shape); {
+			case was == "":
+			case was != shape:
 				return rails.Refusef(spend.Ambiguous, prefix, "the parameter %.80q is a %s and a %s at once", prefix, was, shape)
+			case rest == "" && !strings.HasSuffix(name, "[]"):
+				return rails.Refusef(spend.Ambiguous, name, "the parameter %.80q comes twice; send it once", name)
 			}
-			shapes[prefix] = shape
-			if i < len(subs) {
-				parent = subs[i]
-				prefix += "[" + parent + "]"
+			if rest == "" {
+				break
 			}
+			parent, prefix, rest = sub, name[:len(name)-len(behind)], behind
 		}
 	}
 	return nil
+}
+
+// shaped is a name, or the beginning of one, and what it was seen to be.
+type shaped struct{ prefix, shape string }
+
+// shapes finds what has been seen: by looking through few, and by a map once they
+// are many.
+type shapes struct {
+	few  []shaped
+	many map[string]string
+}
+
+// note keeps the shape of a prefix, and returns the one it had before, "" for none.
+func (s *shapes) note(prefix, shape string) (was string) {
+	if s.many != nil {
+		if was = s.many[prefix]; was == "" {
+			s.many[prefix] = shape
+		}
+		return was
+	}
+	for i := range s.few {
+		if s.few[i].prefix == prefix {
+			return s.few[i].shape
+		}
+	}
+	if len(s.few) < cap(s.few) {
+		s.few = append(s.few, shaped{prefix, shape})
+		return ""
+	}
+	s.many = make(map[string]string, 2*len(s.few))
+	for _, e := range s.few {
+		s.many[e.prefix] = e.shape
+	}
+	s.many[prefix] = shape
+	return ""
 }
 
 func shapeOf(parent, sub string) string {
@@ -284,55 +348,85 @@ func (f *form) refuseReserved() error {
 // scalar returns the value of the parameter name. A list or a hash of that name
 // is Malformed.
 func (f *form) scalar(name string) (value string, present bool, err error) {
-	for _, p := range f.all {
+	for i := range f.all {
+		p := &f.all[i]
 		if p.name == name {
 			return p.value, true, nil
 		}
-		if strings.HasPrefix(p.name, name+"[") {
+		if p.isWithin(name) {
 			return "", false, rails.Refusef(spend.Malformed, name, "the parameter %q must be a single value", name)
 		}
 	}
 	return "", false, nil
 }
 
+// isWithin reports whether the parameter is a key or an element of name.
+func (p *pair) isWithin(name string) bool {
+	return len(p.name) > len(name) && p.name[len(name)] == '[' && p.name[:len(name)] == name
+}
+
 // isHash reports whether the parameter name has keys or elements.
 func (f *form) isHash(name string) bool {
-	return slices.ContainsFunc(f.all, func(p pair) bool { return strings.HasPrefix(p.name, name+"[") })
+	return slices.ContainsFunc(f.all, func(p pair) bool { return p.isWithin(name) })
 }
 
 // canonical returns all parameters sorted by name, elements of one list in their
 // order, so that an SDK's repeat in another order is the same call.
 func (f *form) canonical() []byte {
-	all := slices.Clone(f.all)
-	slices.SortStableFunc(all, func(a, b pair) int { return strings.Compare(a.name, b.name) })
-	return []byte(encode(all))
-}
-
-// encode writes pairs in their order: brackets as they are, as all of Stripe's
-// SDKs write them, and everything else that is not unreserved as %XX.
-func encode(pairs []pair) string {
-	var b strings.Builder
-	for i, p := range pairs {
-		if i > 0 {
-			b.WriteByte('&')
-		}
-		escape(&b, p.name, "[]")
-		b.WriteByte('=')
-		escape(&b, p.value, "")
+	all := f.all
+	byName := func(a, b pair) int { return strings.Compare(a.name, b.name) }
+	if !slices.IsSortedFunc(all, byName) {
+		all = slices.Clone(all)
+		slices.SortStableFunc(all, byName)
 	}
-	return b.String()
+	size := 32 // for a few escapes
+	for i := range all {
+		size += len(all[i].name) + len(all[i].value) + len("=&")
+	}
+	return appendPairs(make([]byte, 0, size), all)
 }
 
-func escape(b *strings.Builder, s, raw string) {
+// sent returns raw where it is the encoding of pairs, and the encoding otherwise.
+func sent(pairs []pair, raw []byte) []byte {
+	var room [1 << 10]byte
+	encoded := appendPairs(room[:0], pairs)
+	if bytes.Equal(encoded, raw) {
+		return raw
+	}
+	return bytes.Clone(encoded)
+}
+
+// encode writes pairs in their order.
+func encode(pairs []pair) string { return string(appendPairs(nil, pairs)) }
+
+// appendPairs writes pairs in their order: brackets as they are, as all of
+// Stripe's SDKs write them, and everything else that is not unreserved as %XX.
+func appendPairs(b []byte, pairs []pair) []byte {
+	for i := range pairs {
+		if i > 0 {
+			b = append(b, '&')
+		}
+		b = appendEscaped(b, pairs[i].name, true)
+		b = append(b, '=')
+		b = appendEscaped(b, pairs[i].value, false)
+	}
+	return b
+}
+
+func appendEscaped(b []byte, s string, brackets bool) []byte {
 	const hex = "0123456789ABCDEF"
 	for i := range len(s) {
 		c := s[i]
-		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~", c) >= 0 || strings.IndexByte(raw, c) >= 0 {
-			b.WriteByte(c)
-			continue
+		if isUnreserved(c) || brackets && (c == '[' || c == ']') {
+			b = append(b, c)
+		} else {
+			b = append(b, '%', hex[c>>4], hex[c&15])
 		}
-		b.WriteByte('%')
-		b.WriteByte(hex[c>>4])
-		b.WriteByte(hex[c&15])
 	}
+	return b
+}
+
+func isUnreserved(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
+		c == '-' || c == '.' || c == '_' || c == '~'
 }

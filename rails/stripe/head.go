@@ -18,17 +18,6 @@ type head struct {
 	claims  spend.Claims
 }
 
-// critical lists the headers that change what a call means. Each may stand
-// once, and not empty.
-func critical() []string {
-	return []string{"Content-Type", "Authorization", "Idempotency-Key", "Stripe-Version", "Stripe-Account", "Stripe-Context"}
-}
-
-// overrides lists headers that turn a POST into another method for some servers.
-func overrides() []string {
-	return []string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"}
-}
-
 // readHead refuses headers that servers weigh differently and returns the rest.
 func readHead(c *rails.Call) (head, error) {
 	if err := checkHeaders(c); err != nil {
@@ -54,19 +43,21 @@ func readHead(c *rails.Call) (head, error) {
 	return h, nil
 }
 
+// checkHeaders refuses what names another method, and what changes the meaning of
+// a call and stands twice, empty, or spelled with an underscore, which Rack and
+// CGI take for the hyphen.
 func checkHeaders(c *rails.Call) error {
-	for _, name := range overrides() {
+	for _, name := range [...]string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"} {
 		if hasField(c, name) {
 			return rails.Refusef(spend.Ambiguous, name, "the header %s names another method than the request line; leave it out", name)
 		}
 	}
-	for _, name := range critical() {
-		vs := c.Values(name)
-		if len(vs) > 1 || len(vs) == 1 && vs[0] == "" {
+	for _, name := range [...]string{"Content-Type", "Authorization", "Idempotency-Key", "Stripe-Version", "Stripe-Account", "Stripe-Context"} {
+		value, lines := c.Field(name)
+		if lines > 1 || lines == 1 && value == "" {
 			return rails.Refusef(spend.Ambiguous, name, "the header %s must stand once and not be empty", name)
 		}
-		// Rack and CGI take the underscore for the hyphen.
-		if len(vs) == 0 && hasField(c, name) || len(vs) == 1 && len(fold(c, name)) > 1 {
+		if spelled(c, name) > lines {
 			return rails.Refusef(spend.Ambiguous, name, "the header %s is spelled with an underscore, which some servers take for it", name)
 		}
 	}
@@ -74,16 +65,16 @@ func checkHeaders(c *rails.Call) error {
 }
 
 // hasField reports whether a header of that name is there, hyphen or underscore.
-func hasField(c *rails.Call, name string) bool { return len(fold(c, name)) > 0 }
+func hasField(c *rails.Call, name string) bool { return spelled(c, name) > 0 }
 
-func fold(c *rails.Call, name string) []rails.Field {
-	var found []rails.Field
-	for _, f := range c.Header {
-		if strings.EqualFold(strings.ReplaceAll(f.Name, "_", "-"), name) {
-			found = append(found, f)
+// spelled counts the headers of that name, hyphen or underscore.
+func spelled(c *rails.Call, name string) (n int) {
+	for i := range c.Header {
+		if f := c.Header[i].Name; len(f) >= len(name) && strings.EqualFold(strings.ReplaceAll(f, "_", "-"), name) {
+			n++
 		}
 	}
-	return found
+	return n
 }
 
 // checkContent admits a body only as an uncompressed form. A call without a
@@ -122,12 +113,11 @@ func modeOf(authorization string) spend.Mode {
 	if !isID(token) {
 		return ""
 	}
-	for prefix, mode := range map[string]spend.Mode{
-		"sk_test_": spend.Test, "rk_test_": spend.Test, "sk_live_": spend.Live, "rk_live_": spend.Live,
-	} {
-		if strings.HasPrefix(token, prefix) {
-			return mode
-		}
+	switch {
+	case strings.HasPrefix(token, "sk_test_"), strings.HasPrefix(token, "rk_test_"):
+		return spend.Test
+	case strings.HasPrefix(token, "sk_live_"), strings.HasPrefix(token, "rk_live_"):
+		return spend.Live
 	}
 	return ""
 }
@@ -167,15 +157,15 @@ func claimsOf(c *rails.Call) (spend.Claims, error) {
 		{"Outgo-Merchant", &claims.Merchant}, {"Outgo-Category", &claims.Category}, {"Outgo-Reason", &claims.Reason},
 		{"Outgo-Task", &claims.Task}, {"Outgo-Request", &id}, {"Outgo-Authorization", &claims.Authorization},
 	} {
-		vs := c.Values(claim.header)
-		if len(vs) > 1 {
-			return spend.Claims{}, rails.Refusef(spend.Ambiguous, claim.header, "the header %s stands %d times; send it once", claim.header, len(vs))
+		value, lines := c.Field(claim.header)
+		if lines > 1 {
+			return spend.Claims{}, rails.Refusef(spend.Ambiguous, claim.header, "the header %s stands %d times; send it once", claim.header, lines)
 		}
-		if len(vs) == 1 {
-			if err := checkClaim(claim.header, vs[0]); err != nil {
+		if lines == 1 {
+			if err := checkClaim(claim.header, value); err != nil {
 				return spend.Claims{}, err
 			}
-			*claim.field = strings.TrimSpace(vs[0])
+			*claim.field = strings.TrimSpace(value)
 		}
 	}
 	claims.Merchant, claims.Category = spend.NormalMerchant(claims.Merchant), normalCategory(claims.Category)

@@ -45,19 +45,22 @@ func route(method, path string) (operation, string, error) {
 	if strings.HasSuffix(path, "/") {
 		return operation{}, "", rails.Refusef(spend.Ambiguous, "", "the path %.80q ends in a slash, which servers read differently", path)
 	}
-	segments := strings.Split(rest, "/")
-	if !v1 || method != "POST" || len(segments) > 3 {
+	if !v1 || method != "POST" || strings.Count(rest, "/") > 2 {
 		return unrecognised(), "", nil
 	}
-	var id string
-	if len(segments) > 1 {
-		id, segments[1] = segments[1], "{id}"
+	pattern, id, deeper := strings.Cut(rest, "/")
+	if deeper {
+		tail := ""
+		if i := strings.IndexByte(id, '/'); i >= 0 {
+			id, tail = id[:i], id[i:]
+		}
+		pattern += "/{id}" + tail
 	}
-	op, ok := operationOf(strings.Join(segments, "/"))
+	op, ok := operationOf(pattern)
 	if !ok {
 		return unrecognised(), "", nil
 	}
-	if len(segments) > 1 && !isID(id) {
+	if deeper && !isID(id) {
 		return operation{}, "", rails.Refusef(spend.Malformed, "", "the id %.80q in the path is none of Stripe's", id)
 	}
 	return op, id, nil

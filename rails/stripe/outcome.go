@@ -42,7 +42,7 @@ func (r *Rail) Outcome(in *spend.Intent, reply *rails.Reply) spend.Outcome {
 // fail weighs an error reply.
 func fail(status int, object *fact, receipt spend.Receipt) spend.Outcome {
 	out := spend.Outcome{Result: spend.Uncertain, Why: spend.OutcomeUnknown, Receipt: receipt}
-	problem, err := objectOf(object.fields["error"])
+	problem, err := objectOf(object.get("error"))
 	if err != nil || problem.text("type") == "" {
 		return out
 	}

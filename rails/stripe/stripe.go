@@ -107,7 +107,7 @@ func (r *Rail) Intent(c *rails.Call, facts []rails.Fact) (rails.Judgement, error
 	}
 	j := rails.Judgement{
 		// Bytes that equal the canonical encoding are the agent's own.
-		Query: encode(f.query), Body: []byte(encode(f.body)), Canonical: f.canonical(),
+		Query: encode(f.query), Body: sent(f.body, c.Body), Canonical: f.canonical(),
 		Key: h.key, KeyHeader: "Idempotency-Key", Version: h.version, Replayable: replayable,
 	}
 	if op.read != nil {

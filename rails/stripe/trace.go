@@ -124,11 +124,11 @@ type trace struct {
 // page reads one page of events, newest first.
 func (t *trace) page(s rails.Sent, body []byte) error {
 	list, err := parseObject(body)
-	if err != nil || list.text("object") != "list" || !list.fields["data"].IsArray() {
+	if err != nil || list.text("object") != "list" || !list.get("data").IsArray() {
 		return fmt.Errorf("read events: it is no list: %w", spend.Unavailable)
 	}
-	t.more = list.fields["has_more"].Type == gjson.True
-	for _, v := range list.fields["data"].Array() {
+	t.more = list.get("has_more").Type == gjson.True
+	for _, v := range list.get("data").Array() {
 		event, err := objectOf(v)
 		if err != nil || event.text("object") != "event" || !isID(event.text("id")) {
 			return fmt.Errorf("read events: one of them is none: %w", spend.Unavailable)
@@ -144,15 +144,15 @@ func (t *trace) page(s rails.Sent, body []byte) error {
 
 // event takes in one event if the call has caused it.
 func (t *trace) event(s rails.Sent, event *fact) error {
-	request, err := objectOf(event.fields["request"])
+	request, err := objectOf(event.get("request"))
 	if err != nil || request.text("idempotency_key") != s.Key {
 		return nil //nolint:nilerr // an event without a request was caused by no call
 	}
-	data, err := objectOf(event.fields["data"])
+	data, err := objectOf(event.get("data"))
 	if err != nil {
 		return fmt.Errorf("read event %s: %w: %w", event.text("id"), err, spend.Unavailable)
 	}
-	object, err := objectOf(data.fields["object"])
+	object, err := objectOf(data.get("object"))
 	if err != nil {
 		return fmt.Errorf("read event %s: %w: %w", event.text("id"), err, spend.Unavailable)
 	}
@@ -210,7 +210,7 @@ func traceObject(in *spend.Intent, reply *rails.Reply) (spend.Outcome, []rails.L
 	}
 	done := object.text("status") == "succeeded"
 	if collection == "charges" {
-		done = done && object.fields["captured"].Type == gjson.True
+		done = done && object.get("captured").Type == gjson.True
 	}
 	o := settle(in, object, spend.Receipt{Source: spend.FromProvider, RequestID: reply.Get("Request-Id"), Note: "read " + in.Object})
 	if !done || o.Result != spend.Happened || len(in.Legs) != 1 || o.Receipt.Amount != in.Legs[0].Amount {
