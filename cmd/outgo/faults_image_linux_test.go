@@ -14,10 +14,11 @@ import (
 
 // An image is a file system in a file, on a loop device, whose power can be cut.
 type image struct {
-	kind   string // "ext4" or "xfs"
-	device string
-	root   string // where it is mounted, when it is
-	on     bool
+	kind    string // "ext4", "xfs" or, without a file and with no power to cut, "tmpfs"
+	device  string
+	options string
+	root    string // where it is mounted, when it is
+	on      bool
 }
 
 // shutdown is EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN, which are one number, and
@@ -33,6 +34,12 @@ func newImage(t *testing.T, kind string, mib int) *image {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		lack(t, "only root can mount file systems; run the tests as root")
+	}
+	if kind == "tmpfs" {
+		i := &image{kind: kind, device: "tmpfs", options: fmt.Sprintf("size=%dm", mib), root: t.TempDir()}
+		i.mount(t)
+		t.Cleanup(func() { i.unmount(t) })
+		return i
 	}
 	mkfs := need(t, "mkfs."+kind, "apt-get install e2fsprogs xfsprogs")
 	need(t, "losetup", "apt-get install mount")
@@ -68,7 +75,7 @@ func newImage(t *testing.T, kind string, mib int) *image {
 // mount mounts the image, which replays its journal.
 func (i *image) mount(t *testing.T) {
 	t.Helper()
-	if err := syscall.Mount(i.device, i.root, i.kind, 0, ""); err != nil {
+	if err := syscall.Mount(i.device, i.root, i.kind, 0, i.options); err != nil {
 		t.Fatalf("mount %s: %v", i.device, err)
 	}
 	i.on = true

@@ -35,6 +35,7 @@ func TestFaults(t *testing.T) {
 	}{
 		{"a process that is killed at any moment loses nothing and repeats nothing", killRounds},
 		{"a machine that loses its power loses nothing and repeats nothing", powerRounds},
+		{"a disk that fills up stops spending and nothing else", fullRounds},
 	} {
 		t.Run(c.sentence, func(t *testing.T) { c.run(t, binary) })
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -26,6 +27,8 @@ import (
 type counter struct {
 	url  string
 	bank *sandbox.Server
+	// padding lengthens each reply by so many bytes.
+	padding int
 
 	mu      sync.Mutex
 	arrived map[string]int    // by order
@@ -42,6 +45,10 @@ func newCounter(t *testing.T) *counter {
 
 // ServeHTTP executes a payment, then takes its time to answer.
 func (c *counter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodGet {
+		c.bank.ServeHTTP(w, r)
+		return
+	}
 	body, err := io.ReadAll(r.Body)
 	form, _ := url.ParseQuery(string(body))
 	if err != nil || form.Get("metadata[merchant]") == "" {
@@ -66,7 +73,7 @@ func (c *counter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header()[name] = values
 	}
 	w.WriteHeader(answer.Code)
-	_, _ = w.Write(answer.Body.Bytes())
+	_, _ = w.Write(append(answer.Body.Bytes(), bytes.Repeat([]byte{' '}, c.padding)...))
 }
 
 // of returns how often an order has arrived, and the payment that it became.
@@ -150,6 +157,22 @@ func (p *purse) pay(order string, cents int) answer {
 	a.status, a.paid, a.message = resp.StatusCode, said.ID, said.Error.Message
 	a.code, a.decision = resp.Header.Get("Outgo-Code"), resp.Header.Get("Outgo-Decision")
 	return a
+}
+
+// read asks the provider for a payment that there is not.
+func (p *purse) read() (status int, err error) {
+	req, err := http.NewRequest("GET", "https://api.stripe.com/v1/payment_intents/pi_none", nil)
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Authorization", "Bearer sk_test_x")
+	resp, err := p.client.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	_, err = io.Copy(io.Discard, resp.Body)
+	_ = resp.Body.Close()
+	return resp.StatusCode, err
 }
 
 // A crowd is several agents that pay until they are told to stop.

@@ -220,7 +220,13 @@ func (s *sidecar) stop() {
 	_ = s.log.Sync() // standard error cannot be synced on every system
 }
 
+// ready returns why spending is refused at the moment, or nil.
 func (s *sidecar) ready() error {
+	if st, ok := s.ledger.store.(interface{ Ready() error }); ok {
+		if err := st.Ready(); err != nil {
+			return fmt.Errorf("the ledger takes no writes: %w", err)
+		}
+	}
 	if s.ledger.engine.Stats().Stopped {
 		return errors.New("the ledger has stopped; the log says why")
 	}

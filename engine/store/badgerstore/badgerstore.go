@@ -1,13 +1,13 @@
 // Package badgerstore keeps a store.Store in an embedded Badger database, in
 // one directory that one process at a time may open, or in memory.
 //
-// Update runs fn on a Badger transaction, then asks for room on the disk, then
-// commits with a sync. A conflict runs fn again; what Badger refused before it
-// wrote anything is a definite error; every other failure of the commit wraps
-// store.ErrUnknown, after which the Store refuses everything but Close: what it
-// holds in memory may differ from what the disk holds, and a later write could
-// be acknowledged and yet be lost behind the damaged one. Open the directory
-// again to read back what became of it.
+// Update runs fn on a Badger transaction, makes sure of room on the disk (disk.go,
+// reserve.go), then commits with a sync. A conflict runs fn again; what Badger
+// refused before it wrote is a definite error; any other failure of the commit
+// wraps store.ErrUnknown, after which, as when Badger fails in the background
+// (ear.go), the Store refuses everything but Close: what it holds in memory may
+// differ from what the disk holds, and a later write could be acknowledged and yet
+// be lost. Open the directory again to read back what became of it.
 //
 // Badger tracks the keys a transaction reads, not the ranges it scans, which is
 // why store.Store promises nothing about Scan. In memory it is the fake that
@@ -56,6 +56,10 @@ type Options struct {
 type Store struct {
 	db   *badger.DB
 	disk disk
+	logs *reserve // nil in memory, as ear
+	ear  *ear
+	// patience is closeLimit; a test has less of it.
+	patience time.Duration
 
 	// commit is (*badger.Txn).Commit; a test puts a failing disk in its place.
 	commit func(*badger.Txn) error
@@ -74,17 +78,49 @@ var _ store.Store = (*Store)(nil)
 // damaged.
 func Open(o Options) (*Store, error) {
 	d := disk{dir: o.Dir, free: freeBytes}
-	if err := d.prepare(); err != nil {
+	if err := d.prepare(); errors.Is(err, ErrLocked) {
+		return nil, lockedError(o.Dir)
+	} else if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	db, err := badger.Open(profile(o.Dir))
-	if err != nil {
+	s := &Store{disk: d, commit: (*badger.Txn).Commit, patience: closeLimit}
+	p := profile(o.Dir)
+	if o.Dir != "" {
+		s.ear = &ear{free: freeBytes, dir: o.Dir, fails: s.end}
+		s.logs = &reserve{dir: o.Dir, allocate: allocate}
+		p = p.WithLogger(s.ear)
+	}
+	var err error
+	if s.db, err = badger.Open(p); err != nil {
 		return nil, openError(o.Dir, err)
 	}
-	if err := verify(db); err != nil {
-		return nil, fmt.Errorf("open store in %s: %w; restore it from a backup", o.Dir, errors.Join(err, db.Close()))
+	if err := verify(s.db); err != nil {
+		return nil, fmt.Errorf("open store in %s: %w; restore it from a backup", o.Dir, errors.Join(err, s.db.Close()))
 	}
-	return &Store{db: db, disk: d, commit: (*badger.Txn).Commit}, nil
+	if err := s.room(); err != nil {
+		return nil, fmt.Errorf("open store: %w", errors.Join(err, s.db.Close()))
+	}
+	return s, nil
+}
+
+// room fails with syscall.ENOSPC when a commit could meet a full disk.
+func (s *Store) room() error {
+	if s.logs == nil {
+		return nil
+	}
+	if err := s.disk.room(); err != nil {
+		return err
+	}
+	return s.logs.provide()
+}
+
+// Ready returns nil when an Update would be taken, or why it would not.
+func (s *Store) Ready() error {
+	if err := s.begin(); err != nil {
+		return err
+	}
+	defer s.inUse.Done()
+	return s.room()
 }
 
 // openError names the one failure of Badger's Open that a caller can act on.
@@ -93,6 +129,11 @@ func openError(dir string, err error) error {
 	if !strings.Contains(err.Error(), "Cannot acquire directory lock") {
 		return fmt.Errorf("open store in %s: %w", dir, err)
 	}
+	return lockedError(dir)
+}
+
+// lockedError is ErrLocked, with who has the lock where that is known.
+func lockedError(dir string) error {
 	if pid, rerr := os.ReadFile(filepath.Join(dir, "LOCK")); rerr == nil { //nolint:gosec // the operator's own path
 		return fmt.Errorf("open store in %s: %w (process %s)", dir, ErrLocked, strings.TrimSpace(string(pid)))
 	}
@@ -111,10 +152,40 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	s.inUse.Wait()
-	if err := s.db.Close(); err != nil {
+	if s.logs == nil {
+		return closeError(s.db.Close())
+	}
+	s.logs.release()
+	closed := make(chan error, 1)
+	go func() { closed <- s.db.Close() }()
+	limit := time.NewTimer(s.patience)
+	defer limit.Stop()
+	select {
+	case err := <-closed:
+		return closeError(err)
+	case <-limit.C:
+		return fmt.Errorf("close store: the disk of %s does not take its last writes; they are in the log, from which the next process has them", s.disk.dir)
+	}
+}
+
+// closeLimit is how long Close waits for Badger, which goes on for as long as the
+// disk refuses what it has to write.
+const closeLimit = 10 * time.Second
+
+func closeError(err error) error {
+	if err != nil {
 		return fmt.Errorf("close store: %w", err)
 	}
 	return nil
+}
+
+// end makes the store refuse everything but Close.
+func (s *Store) end(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken == nil {
+		s.broken = fmt.Errorf("the store must be opened again, since an earlier write may or may not have been kept: %w", err)
+	}
 }
 
 // begin admits one transaction, for which the caller owes inUse.Done. Badger
@@ -200,7 +271,7 @@ func (s *Store) attempt(ctx context.Context, fn func(store.Tx) error) (again boo
 	case ctx.Err() != nil:
 		return false, fmt.Errorf("update store: %w", ctx.Err())
 	}
-	if err := s.disk.room(); err != nil {
+	if err := s.room(); err != nil {
 		return false, fmt.Errorf("update store: %w", err)
 	}
 	return s.settle(s.commit(t))
@@ -220,10 +291,6 @@ func (s *Store) settle(err error) (again bool, _ error) {
 	case errors.Is(err, badger.ErrBlockedWrites):
 		return false, errClosed
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.broken == nil {
-		s.broken = fmt.Errorf("the store must be opened again, since an earlier write may or may not have been kept: %w", err)
-	}
+	s.end(err)
 	return false, fmt.Errorf("commit: %w: %w", store.ErrUnknown, err)
 }

@@ -447,7 +447,11 @@ func TestAFullDiskIsRefusedBeforeBadgerMeetsIt(t *testing.T) {
 	if !errors.Is(err, syscall.ENOSPC) || errors.Is(err, store.ErrUnknown) {
 		t.Errorf("Update = %v, want a definite ENOSPC", err)
 	}
-	if err := s.disk.prepare(); !errors.Is(err, syscall.ENOSPC) {
+	if err := s.Ready(); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("Ready = %v, want ENOSPC", err)
+	}
+	elsewhere := disk{dir: t.TempDir(), free: s.disk.free}
+	if err := elsewhere.prepare(); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("prepare, as Open calls it, = %v, want ENOSPC", err)
 	}
 	if has(t, s, "k", "v") {
@@ -457,7 +461,7 @@ func TestAFullDiskIsRefusedBeforeBadgerMeetsIt(t *testing.T) {
 		t.Errorf("an Update that writes nothing needs no room: %v", err)
 	}
 	s.disk.free = freeBytes
-	if err := put(s, "k", "v"); err != nil {
+	if err := errors.Join(s.Ready(), put(s, "k", "v")); err != nil {
 		t.Errorf("with room again: %v", err)
 	}
 	if free, err := freeBytes(dir); err != nil || free == 0 {

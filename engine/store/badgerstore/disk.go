@@ -14,12 +14,16 @@ import (
 )
 
 // minFree is how many bytes must be free before a commit, and before an open.
-// Badger writes through memory maps of sparse files, so a full disk does not
-// give it an error: it kills the process (SIGBUS), and again at each restart.
-// The margin covers the files that it may fill between two looks: the logs of
-// the memory tables, their tables, and a compaction of all there may be of the
-// youngest level.
+// Badger writes through memory maps of files that are all holes, so a full disk
+// does not give it an error: it kills the process (SIGBUS), and again at each
+// restart. What a commit writes has its blocks beforehand (reserve.go); the margin
+// covers the tables that it sets in motion: of the memory tables, and of a
+// compaction of all there may be of the youngest level, which looks again before
+// each table (ear.go).
 const minFree = 192 << 20
+
+// memTable is the size of a memory table, and of the log beside it.
+const memTable = 16 << 20
 
 // profile is Badger for a sidecar: about 60 MiB of memory, tens of megabytes
 // of files. One transaction holds 15 % of MemTableSize, 2.4 MiB, in about
@@ -32,7 +36,7 @@ func profile(dir string) badger.Options {
 		WithChecksumVerificationMode(options.OnBlockRead). // and all of them once, in verify
 		WithLogger(nil).
 		WithMetricsEnabled(false).
-		WithMemTableSize(16 << 20).
+		WithMemTableSize(memTable).
 		WithNumMemtables(3).
 		WithNumLevelZeroTables(4).
 		WithNumLevelZeroTablesStall(8).
@@ -85,6 +89,9 @@ func (d disk) prepare() error {
 		return nil
 	}
 	if err := makePrivate(d.dir); err != nil {
+		return err
+	}
+	if err := whileUnlocked(d.dir, func() error { return dropEmpty(d.dir) }); err != nil {
 		return err
 	}
 	return d.room()

@@ -1,0 +1,224 @@
+package badgerstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/outgo/outgo/engine/store"
+)
+
+// noise is a value that does not compress.
+func noise(dice *rand.Rand, n int) string {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(dice.Uint32())
+	}
+	return string(b)
+}
+
+// Whoever is killed, or loses power, while Badger begins a log leaves it empty.
+func TestEmptyLogsAreDropped(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	if err := put(s, "k", "v"); err != nil {
+		t.Fatal(err)
+	}
+	shut(t, s)
+	for _, name := range []string{"00001.mem", "00007.mem", "000009.vlog", trialPrefix + "1"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s = open(t, dir)
+	defer shut(t, s)
+	if !has(t, s, "k", "v") {
+		t.Error("k is lost")
+	}
+	if err := put(s, "k", "w"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestASecondOpenLeavesTheLogsOfTheFirst(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	defer shut(t, s)
+	if _, err := Open(Options{Dir: dir}); !errors.Is(err, ErrLocked) {
+		t.Fatalf("Open = %v, want ErrLocked", err)
+	}
+	if _, err := os.Stat(s.logs.next); err != nil {
+		t.Errorf("the log made ahead: %v", err)
+	}
+}
+
+// Whatever a commit writes to has its blocks, also in the commit that begins
+// another log, so that it never meets a full disk.
+func TestEveryLogHasItsBlocksBeforehand(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	defer shut(t, s)
+	dice := rand.New(rand.NewPCG(1, 1))
+	begun := make(map[string]bool)
+	for i := range 3 * memTable / maxValue {
+		ahead := s.logs.next
+		if n := blocks(t, ahead); n < logRoom {
+			t.Fatalf("the log made ahead has %d bytes on disk, want %d", n, logRoom)
+		}
+		if err := put(s, fmt.Sprint("k/", i), noise(dice, maxValue)); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(ahead); err == nil && info.Size() > 0 {
+			begun[ahead] = true
+			if n := blocks(t, ahead); n < logRoom {
+				t.Errorf("the log just begun has %d bytes on disk, want %d", n, logRoom)
+			}
+		}
+		if err := s.Ready(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(begun) < 2 {
+		t.Errorf("%d logs were begun, too few to prove anything", len(begun))
+	}
+	if n := blocks(t, filepath.Join(dir, "MANIFEST")); n < manifestRoom {
+		t.Errorf("the manifest has %d bytes on disk, want %d", n, manifestRoom)
+	}
+}
+
+// blocks returns how many bytes of a file have their place on disk.
+func blocks(t *testing.T, name string) int64 {
+	t.Helper()
+	info, err := os.Stat(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Sys().(*syscall.Stat_t).Blocks * 512
+}
+
+func TestWithoutRoomForTheNextLogNothingIsWritten(t *testing.T) {
+	s := open(t, t.TempDir())
+	defer shut(t, s)
+	next := s.logs.next
+	if err := os.Remove(next); err != nil {
+		t.Fatal(err)
+	}
+	s.logs.allocate = func(f *os.File, _ int64) error {
+		if f.Name() == next {
+			return syscall.EDQUOT
+		}
+		return nil
+	}
+	err := put(s, "k", "v")
+	if !errors.Is(err, syscall.EDQUOT) || errors.Is(err, store.ErrUnknown) || !errors.Is(s.Ready(), syscall.EDQUOT) {
+		t.Errorf("Update = %v, Ready = %v, want a definite EDQUOT", err, s.Ready())
+	}
+	if _, err := os.Stat(next); err == nil {
+		t.Error("a log without its blocks was left for Badger to use")
+	}
+	s.logs.allocate = allocate
+	if err := errors.Join(s.Ready(), put(s, "k", "v")); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+}
+
+// A compaction that cannot make its table loses what it was made from, without an
+// error, or ends the process. So it waits, and so does Close, but not for ever.
+func TestACompactionWaitsForRoom(t *testing.T) {
+	s := open(t, t.TempDir())
+	full := func(string) (uint64, error) { return trialSize - 1, nil }
+	s.ear.look(full)
+	dice := rand.New(rand.NewPCG(1, 2))
+	value := noise(dice, maxValue)
+	last := 0
+	for deadline := time.Now().Add(30 * time.Second); s.ear.waiting() == 0; last++ {
+		if time.Now().After(deadline) {
+			t.Fatal("no compaction has come to wait within 30 s: Badger says something else before it writes a table")
+		}
+		// The smallest key with each value, so that the tables overlap.
+		err := s.Update(context.Background(), func(tx store.Tx) error {
+			return errors.Join(tx.Put("a", []byte(fmt.Sprint(last))), tx.Put(fmt.Sprintf("k/%05d", last), []byte(value)))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.patience = 50 * time.Millisecond
+	if err := s.Close(); err == nil || !strings.Contains(err.Error(), "last writes") {
+		t.Errorf("Close = %v, want it to give up", err)
+	}
+	s.ear.look(freeBytes)
+	if err := waitClosed(s); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, s.disk.dir)
+	defer shut(t, s)
+	for i := range last {
+		if !has(t, s, fmt.Sprintf("k/%05d", i), value) {
+			t.Fatalf("key %d of %d is lost", i, last)
+		}
+	}
+}
+
+// waitClosed returns once Badger has let go of its directory.
+func waitClosed(s *Store) error {
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if err := whileUnlocked(s.disk.dir, func() error { return nil }); err == nil {
+			return nil
+		}
+	}
+	return errors.New("Badger has not closed within 20 s of there being room")
+}
+
+func (e *ear) waiting() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.parked
+}
+
+func (e *ear) look(free func(string) (uint64, error)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.free = free
+}
+
+func TestWhatFailsInTheBackgroundEndsTheStore(t *testing.T) {
+	eio := syscall.EIO
+	for _, c := range []struct {
+		sentence string
+		say      func(*ear)
+		ends     bool
+	}{
+		{"a manifest that cannot be written after a compaction", func(e *ear) {
+			e.Warningf("[Compactor: %d] LOG Compact FAILED with error: %+v: %+v", 1, errors.New("write MANIFEST: no space left on device"), "def")
+		}, true},
+		{"a directory that cannot be synced after a compaction", func(e *ear) {
+			e.Warningf("[Compactor: %d] LOG Compact FAILED with error: %+v: %+v", 1, fmt.Errorf("while running compactions for: x err: %w", eio), "def")
+		}, true},
+		{"a compaction that has found other tables than it had thought", func(e *ear) {
+			e.Warningf("[Compactor: %d] LOG Compact FAILED with error: %+v: %+v", 1, errors.New("there is a non-empty level 5 above base level 6"), "def")
+		}, false},
+		{"a table that cannot be made because there are no descriptors", func(e *ear) {
+			e.Errorf("error flushing memtable to disk: %v, retrying", fmt.Errorf("error while creating table err: %w", syscall.EMFILE))
+		}, false},
+		{"a value log that cannot be synced", func(e *ear) { e.Errorf("Error while curlf sync: %v\n", eio) }, true},
+		{"a small cache", func(e *ear) { e.Warningf("%s might be too small. Metrics: %s\n", "Block cache", "x") }, false},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			s := open(t, t.TempDir())
+			defer shut(t, s)
+			c.say(s.ear)
+			err := put(s, "k", "v")
+			if (err != nil) != c.ends || (s.Ready() != nil) != c.ends || errors.Is(err, store.ErrUnknown) {
+				t.Errorf("Update = %v, Ready = %v, want an end: %t", err, s.Ready(), c.ends)
+			}
+		})
+	}
+}
