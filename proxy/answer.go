@@ -140,12 +140,7 @@ func (x *exchange) answer(a rails.Answer) {
 	reply := x.word(a)
 	// Rails that answer 400 to whatever they refuse leave these two to us.
 	if reply.Status == fasthttp.StatusBadRequest {
-		switch a.Code {
-		case spend.TooLarge:
-			reply.Status = fasthttp.StatusRequestEntityTooLarge
-		case spend.HostMismatch:
-			reply.Status = fasthttp.StatusMisdirectedRequest
-		}
+		reply.Status = statusOf(a.Code, reply.Status)
 	}
 	writeReply(&x.ctx.Response, &reply)
 	h := &x.ctx.Response.Header
@@ -162,6 +157,18 @@ func (x *exchange) answer(a rails.Answer) {
 		x.ctx.SetConnectionClose()
 	case rails.Denied, rails.HeldOver, rails.Refused, rails.Unknown, rails.Unavailable:
 	}
+}
+
+// statusOf returns the status of a refusal, or otherwise where its code has none of
+// its own.
+func statusOf(code spend.Code, otherwise int) int {
+	switch code {
+	case spend.TooLarge:
+		return fasthttp.StatusRequestEntityTooLarge
+	case spend.HostMismatch:
+		return fasthttp.StatusMisdirectedRequest
+	}
+	return otherwise
 }
 
 // word has the rail word an answer, and does without a rail that cannot.

@@ -72,6 +72,8 @@ func TestOnlyCallsWithOneReadingGetIn(t *testing.T) {
 		"two credentials":                     {post + "Authorization: a\r\nAuthorization: a\r\nContent-Length: 8\r\n\r\namount=5", 400, spend.Ambiguous},
 		"two account headers":                 {post + "Stripe-Account: a\r\nStripe-Account: b\r\nContent-Length: 8\r\n\r\namount=5", 400, spend.Ambiguous},
 		"an override of the method":           {post + "X-HTTP-Method-Override: DELETE\r\nContent-Length: 8\r\n\r\namount=5", 400, spend.Ambiguous},
+		"a length under an alias":             {post + "Content_Length: 0\r\nContent-Length: 8\r\n\r\namount=5", 400, spend.Ambiguous},
+		"a letter outside ASCII that folds":   {post + "Transfer-Encoding: chun\u212aed\r\n\r\n8\r\namount=5\r\n0\r\n\r\n", 400, spend.Ambiguous},
 		"an upgrade":                          {post + "Connection: keep-alive, Upgrade\r\nUpgrade: h2c\r\nContent-Length: 8\r\n\r\namount=5", 400, spend.Malformed},
 		"a GET with a body":                   {"GET /pay HTTP/1.1\r\nHost: " + guardedHost + "\r\nContent-Length: 8\r\n\r\namount=5", 400, spend.Ambiguous},
 		"another expectation":                 {post + "Expect: 200-maybe\r\nContent-Length: 8\r\n\r\namount=5", 400, spend.Malformed},

@@ -102,7 +102,7 @@ func (h *head) parseFraming() *rails.Refusal {
 		return rails.Refusef(spend.Ambiguous, "Transfer-Encoding", "the request has both Content-Length and Transfer-Encoding; send one")
 	case lengths > 1:
 		return rails.Refusef(spend.Ambiguous, "Content-Length", "Content-Length is given %d times; send it once", lengths)
-	case codings > 1 || codings == 1 && !strings.EqualFold(coding, "chunked"):
+	case codings > 1 || codings == 1 && !(isToken(coding) && strings.EqualFold(coding, "chunked")): // letters outside ASCII fold, too
 		return rails.Refusef(spend.Ambiguous, "Transfer-Encoding", "the only Transfer-Encoding understood is \"chunked\", once")
 	case codings == 1 && h.proto == "HTTP/1.0":
 		return rails.Refusef(spend.Ambiguous, "Transfer-Encoding", "HTTP/1.0 has no Transfer-Encoding")

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,7 +9,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
@@ -83,11 +83,17 @@ func (p *Proxy) answerBroken(ctx *fasthttp.RequestCtx, _ error) {
 		w.cut() // the agent has gone, and whom would an answer reach?
 		return
 	}
+	p.answerFault(ctx, w, r)
+}
+
+// answerFault refuses a message that was not understood, in the rail's words
+// where it is known whose they are.
+func (p *Proxy) answerFault(ctx *fasthttp.RequestCtx, w *wire, r *rails.Refusal) {
 	if w.route != nil {
-		p.newExchange(ctx, w, w.route, w.host, w.agent).turnAway(r)
+		p.newExchange(ctx, w, w.route, cmp.Or(w.host, w.called), w.agent).turnAway(r)
 		return
 	}
-	p.say(ctx, w, fasthttp.StatusBadRequest, "refused", r.Code, r.Reason)
+	p.say(ctx, w, statusOf(r.Code, fasthttp.StatusBadRequest), "refused", r.Code, r.Reason)
 }
 
 // serveOpen serves a connection that is not a tunnel to a guarded host.
@@ -98,7 +104,7 @@ func (p *Proxy) serveOpen(w *wire) {
 			p.log.Error("panic while serving a connection", zap.Any("panic", v), zap.Stack("stack"))
 		}
 	}()
-	w.times, w.busy = p.times, &p.busy
+	w.times, w.busy, w.aim = p.times, &p.busy, p.aim
 	p.open.ServeConn(w) //nolint:errcheck // what went wrong was answered
 }
 
@@ -113,7 +119,7 @@ func (p *Proxy) handleOpen(ctx *fasthttp.RequestCtx) {
 	}()
 	switch {
 	case w.fault != nil:
-		p.say(ctx, w, fasthttp.StatusBadRequest, "refused", w.fault.Code, w.fault.Reason)
+		p.answerFault(ctx, w, w.fault)
 	case w.host != "":
 		p.handleInspected(ctx, w)
 	case strings.HasPrefix(w.head.target, "/"):
@@ -139,6 +145,8 @@ func (p *Proxy) handleInspected(ctx *fasthttp.RequestCtx, w *wire) {
 	p.relay(ctx, w, w.agent, w.host, w.port, w.head.target)
 }
 
+const noHost = "this is a proxy, and the request names no host; set HTTPS_PROXY and HTTP_PROXY to this address instead of calling it"
+
 // handlePage answers what a browser, a health check or a program that wants the
 // authority's certificate asks of the proxy itself.
 func (p *Proxy) handlePage(ctx *fasthttp.RequestCtx, w *wire) {
@@ -148,8 +156,7 @@ func (p *Proxy) handlePage(ctx *fasthttp.RequestCtx, w *wire) {
 		return
 	}
 	if w.head.target != "/" || w.head.method != "GET" && w.head.method != "HEAD" {
-		p.say(ctx, w, fasthttp.StatusMisdirectedRequest, "refused", spend.HostMismatch,
-			"this is a proxy, and the request names no host; set HTTPS_PROXY and HTTP_PROXY to this address instead of calling it")
+		p.say(ctx, w, fasthttp.StatusMisdirectedRequest, "refused", spend.HostMismatch, noHost)
 		return
 	}
 	ctx.SetContentType("text/plain; charset=utf-8")
@@ -176,18 +183,13 @@ func (p *Proxy) handleAbsolute(ctx *fasthttp.RequestCtx, w *wire) {
 		ctx.Response.Header.Set("Proxy-Authenticate", challenge)
 		return
 	}
-	rest, ok := cutPrefixFold(w.head.target, "http://")
-	at, target := rest, "/"
-	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
-		at, target = rest[:i], rest[i:]
-	}
-	host, port, err := splitAuthority(at, 80)
-	if !ok || err != nil || target[0] != '/' {
+	host, port, target, ok := splitAbsolute(w.head.target)
+	if !ok || target[0] != '/' {
 		p.say(ctx, w, fasthttp.StatusBadRequest, "refused", spend.Malformed, "the target is not http://host/path; https goes through CONNECT")
 		return
 	}
-	if r := p.table.find(host); r != nil {
-		x := p.newExchange(ctx, w, r, host, agent)
+	if w.route != nil {
+		x := p.newExchange(ctx, w, w.route, host, agent)
 		x.port = port
 		x.readPlain(target)
 		return
@@ -201,6 +203,29 @@ func (p *Proxy) handleAbsolute(ctx *fasthttp.RequestCtx, w *wire) {
 		return
 	}
 	p.relay(ctx, w, agent, host, port, target)
+}
+
+// splitAbsolute takes "http://host:port/path" apart.
+func splitAbsolute(s string) (host string, port uint16, target string, ok bool) {
+	rest, ok := cutPrefixFold(s, "http://")
+	if !ok {
+		return "", 0, "", false
+	}
+	at, target := rest, "/"
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		at, target = rest[:i], rest[i:]
+	}
+	host, port, err := splitAuthority(at, 80)
+	return host, port, target, err == nil
+}
+
+// aim finds the host that a target in absolute form names, and its route.
+func (p *Proxy) aim(target string) (string, *route) {
+	host, _, _, ok := splitAbsolute(target)
+	if !ok {
+		return "", nil
+	}
+	return host, p.table.find(host)
 }
 
 func cutPrefixFold(s, prefix string) (string, bool) {
@@ -217,21 +242,36 @@ func (x *exchange) readPlain(target string) {
 		x.turnAway(r)
 		return
 	}
-	x.w.whole = true // one deadline for all of the body
-	err := x.w.SetReadDeadline(time.Now().Add(x.p.times.Body))
-	if s := x.ctx.RequestBodyStream(); s != nil && err == nil {
-		x.call.Body, err = io.ReadAll(io.LimitReader(s, int64(x.route.MaxBody)+1))
+	var err error
+	if x.ctx.RequestBodyStream() != nil {
+		x.call.Body, err = io.ReadAll(wholeBody{x.ctx.RequestBodyStream(), x.w}) // which ends at maxBody
 	}
 	switch {
 	case x.w.fault != nil:
 		x.turnAway(x.w.fault)
+	case err != nil && x.w.late:
+		x.turnAway(rails.Refusef(spend.Malformed, "", "the body did not arrive in time"))
 	case err != nil:
 		x.w.cut()
-	case len(x.call.Body) > x.route.MaxBody:
-		x.turnAway(rails.Refusef(spend.TooLarge, "", "the body is longer than the %d bytes that outgo judges", x.route.MaxBody))
 	default:
 		x.p.exchange(x)
 	}
+}
+
+// wholeBody is a streamed body of an agent's. The server's stream ends in peace
+// where the connection breaks off behind the last chunk's size; this one does not.
+type wholeBody struct {
+	r io.Reader
+	w *wire
+}
+
+// Read implements io.Reader.
+func (b wholeBody) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	if errors.Is(err, io.EOF) && b.w.unread() {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
 }
 
 // relay forwards a call that no rail claims, streaming both ways.
@@ -241,9 +281,9 @@ func (p *Proxy) relay(ctx *fasthttp.RequestCtx, w *wire, agent, host string, por
 	defer fasthttp.ReleaseRequest(out)
 	fillRequest(out, host, port, w.plain, w.head.method, target, w.head.fields, nil)
 	if w.head.length != 0 {
-		// Hidden behind a plain Reader, or fasthttp would release its pooled stream
+		// Hidden behind another Reader, or fasthttp would release its pooled stream
 		// with this request and once more with the server's.
-		out.SetBodyStream(struct{ io.Reader }{ctx.RequestBodyStream()}, int(w.head.length))
+		out.SetBodyStream(wholeBody{ctx.RequestBodyStream(), w}, int(w.head.length))
 	}
 	sent, err := p.up.Do(context.Background(), p.key(agent, host, port, w.plain), out, &ctx.Response, upstream.Mode{Stream: true, MaxReply: maxWhole})
 	// The path is not logged: where nobody guards a host, it may hold a secret.

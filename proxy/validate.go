@@ -31,7 +31,9 @@ func validate(h *head, host string, port uint16) *rails.Refusal {
 		case strings.EqualFold(name, "Connection") && !IsPlainConnection(h.fields[i].Value):
 			// A field that Connection names ends here: it would be judged and not sent.
 			return rails.Refusef(spend.Ambiguous, name, "Connection may say close or keep-alive, and names another field here; leave it out")
-		case equalsAny(name, "X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL"):
+		case isAlias(name):
+			return rails.Refusef(spend.Ambiguous, name, "%s is spelled with an underscore, which some servers take for a hyphen; leave it out", name)
+		case isOverride(name):
 			return rails.Refusef(spend.Ambiguous, name, "%s says something else than the request line; leave it out", name)
 		case isSingle(name):
 			if _, n := h.get(name); n > 1 {
@@ -42,11 +44,26 @@ func validate(h *head, host string, port uint16) *rails.Refusal {
 	return nil
 }
 
+// isOverride names the fields that change the method or the target.
+func isOverride(name string) bool {
+	return equalsAny(name, "X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL")
+}
+
+// isAlias reports whether servers that see fields as CGI's variables would take
+// the field for one that frames the call or changes its meaning.
+func isAlias(name string) bool {
+	if strings.IndexByte(name, '_') < 0 {
+		return false
+	}
+	taken := strings.ReplaceAll(name, "_", "-")
+	return isSingle(taken) || isHop(taken) || isOverride(taken) || equalsAny(taken, "Host", "Content-Length")
+}
+
 // IsPlainConnection reports whether a value of Connection speaks of the connection
 // only, and names no other field.
 func IsPlainConnection(value string) bool {
 	for option := range strings.SplitSeq(value, ",") {
-		if o := strings.TrimSpace(option); o != "" && !equalsAny(o, "close", "keep-alive", "te") {
+		if o := strings.TrimSpace(option); o != "" && !(isToken(o) && equalsAny(o, "close", "keep-alive", "te")) {
 			return false
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,6 +36,10 @@ type wire struct {
 	agent string // who the agent is; "" when each request must say so
 	plain bool   // no TLS between agent and proxy
 	route *route // of host; nil where it is not guarded
+	// aim, where there is no tunnel, finds the host that the target of a request
+	// names and who guards it. It sets route, whole and maxBody for each request.
+	aim    func(target string) (string, *route)
+	called string // the host that aim found
 
 	maxBody int64 // larger bodies are a fault; 0 = no limit
 	times   *Timeouts
@@ -144,12 +149,29 @@ func (w *wire) readHead() error {
 	} else {
 		w.head = head{fields: w.head.fields[:0]}
 	}
+	if w.aim != nil {
+		fault = w.take(fault)
+	}
 	if fault == nil && w.maxBody > 0 && w.head.length > w.maxBody {
 		fault = rails.Refusef(spend.TooLarge, "", "the body has %d bytes; outgo judges at most %d", w.head.length, w.maxBody)
 	}
 	w.setStage(fault)
 	w.makeHead()
 	return w.SetReadDeadline(time.Now().Add(w.times.Body))
+}
+
+// take sets up the connection for a request that names its host itself. One that
+// names none is for the proxy, which takes no bodies.
+func (w *wire) take(fault *rails.Refusal) *rails.Refusal {
+	w.called, w.route = w.aim(w.head.target)
+	w.whole, w.maxBody = w.route != nil, 0
+	switch {
+	case w.route != nil:
+		w.maxBody = int64(w.route.MaxBody)
+	case fault == nil && strings.HasPrefix(w.head.target, "/") && w.head.length != 0:
+		return rails.Refusef(spend.HostMismatch, "", noHost)
+	}
+	return fault
 }
 
 // findHead reads until a blank line, and returns the length of the head with it.

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/outgo/outgo/engine/spend"
 )
@@ -102,7 +103,7 @@ func canonicalIPv6(s string) (string, error) {
 // path and its query, both as they came, and refuses every path that a server
 // could route as another: it never rewrites one. A *Refusal with code Ambiguous
 // means an alias (empty, dot or encoded segments, backslashes, path parameters,
-// needless or double escapes), one with code Malformed broken bytes. Of the query it
+// needless or double escapes, escapes of what is no UTF-8), one with code Malformed broken bytes. Of the query it
 // checks only the bytes, since what they mean is the rail's to say. hasQuery
 // tells "/x?" from "/x".
 func CanonicalTarget(target string) (path, query string, hasQuery bool, err error) {
@@ -132,6 +133,11 @@ func checkPath(path string) error {
 			return Refusef(spend.Ambiguous, "", "the path %.80q holds %q, which servers read differently", path, c)
 		case c != '/' && !isPathChar(c):
 			return Refusef(spend.Malformed, "", "the path %.80q holds the byte %q, which must be percent-encoded or left out", path, c)
+		}
+	}
+	if strings.IndexByte(path, '%') >= 0 {
+		if whole, err := url.PathUnescape(path); err != nil || !utf8.ValidString(whole) {
+			return Refusef(spend.Ambiguous, "", "the path %.80q encodes bytes that are no UTF-8, which servers read differently", path)
 		}
 	}
 	for rest, more := path[1:], true; more; {

@@ -128,6 +128,8 @@ func TestCanonicalTarget(t *testing.T) {
 		"an encoded backslash as well":          {in: "/v1%5Ccharges", code: spend.Ambiguous},
 		"path parameters are dropped by some":   {in: "/v1/charges;x=1", code: spend.Ambiguous},
 		"two layers of escapes are an alias":    {in: "/v1/%2563harges", code: spend.Ambiguous},
+		"overlong UTF-8 hides a slash":          {in: "/x%c0%af..", code: spend.Ambiguous},
+		"encoded UTF-8 stands":                  {in: "/caf%C3%A9", path: "/caf%C3%A9"},
 		"a lone encoded percent sign is itself": {in: "/100%25", path: "/100%25"},
 	} {
 		t.Run(name, func(t *testing.T) {
