@@ -63,9 +63,10 @@ func (e *Engine) Authenticate(digest string) (APIKey, error) {
 	return k, nil
 }
 
-// AddAPIKey stores a new key's digest. The agent is required for the role
-// agent, and refused for the others.
-func (e *Engine) AddAPIKey(ctx context.Context, k APIKey) (APIKey, error) {
+// AddAPIKey stores a new key's digest on somebody's word, of which the zero Actor
+// is outgo's own. The agent is required for the role agent, and refused for the
+// others.
+func (e *Engine) AddAPIKey(ctx context.Context, by Actor, k APIKey) (APIKey, error) {
 	switch {
 	case k.Role != "agent" && k.Role != "approver" && k.Role != "admin":
 		return k, fmt.Errorf("create key: role %.20q: %w: want agent, approver or admin", k.Role, spend.Invalid)
@@ -77,6 +78,7 @@ func (e *Engine) AddAPIKey(ctx context.Context, k APIKey) (APIKey, error) {
 	k.ID = spend.NewID(e.clock())
 	err := e.commit.do(ctx, func(t *txn) error {
 		k.Created = t.now
+		t.recordKey(keyMade, by, k)
 		return e.putAPIKey(t, k)
 	})
 	if err != nil {
@@ -101,7 +103,7 @@ func (e *Engine) putAPIKey(t *txn, k APIKey) error {
 
 // EndAPIKey ends the key whose id or prefix is name: at once, or after a grace
 // in which its successor takes over. It fails with NotFound.
-func (e *Engine) EndAPIKey(ctx context.Context, name string, grace time.Duration) (APIKey, error) {
+func (e *Engine) EndAPIKey(ctx context.Context, by Actor, name string, grace time.Duration) (APIKey, error) {
 	var out APIKey
 	err := e.commit.do(ctx, func(t *txn) error {
 		k, ok := e.findAPIKey(name)
@@ -120,8 +122,10 @@ func (e *Engine) EndAPIKey(ctx context.Context, name string, grace time.Duration
 			if end := t.now.Add(grace); k.Expires.IsZero() || end.Before(k.Expires) {
 				k.Expires = end // a second rotation gives no further grace
 			}
+			t.recordKey(keyRotated, by, k)
 		} else {
 			k.Revoked = t.now
+			t.recordKey(keyRevoked, by, k)
 		}
 		out = k
 		return e.putAPIKey(t, k)

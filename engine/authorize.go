@@ -75,7 +75,7 @@ func (e *Engine) authorize(t *txn, id spend.ID, in spend.Intent) (spend.Ruling, 
 	if busy != nil {
 		return spend.Ruling{Next: spend.Busy, Request: *busy}, nil
 	}
-	r, err := e.evaluate(t, id, in)
+	r, err := e.evaluate(t, id, in, 1)
 	if err != nil {
 		return spend.Ruling{}, err
 	}
@@ -147,7 +147,7 @@ func (e *Engine) repeat(t *txn, r *spend.Request, in *spend.Intent) (spend.Rulin
 	}
 	if next == spend.Follow {
 		r.Attempts++ // by which a caller without a flight learns when to stop asking
-		if err := e.save(t, r); err != nil {
+		if err := e.save(t, r, deed{event: attach, from: r.State, who: agentName(in.Agent)}); err != nil {
 			return spend.Ruling{}, err
 		}
 	}
@@ -157,7 +157,7 @@ func (e *Engine) repeat(t *txn, r *spend.Request, in *spend.Intent) (spend.Rulin
 		if err := e.remember(t, r, in); err != nil {
 			return spend.Ruling{}, err
 		}
-		if err := e.save(t, r); err != nil {
+		if err := e.save(t, r, deed{event: attach, from: r.State, who: agentName(in.Agent)}); err != nil {
 			return spend.Ruling{}, err
 		}
 	}
@@ -206,11 +206,12 @@ func (e *Engine) claimObject(t *txn, in *spend.Intent) (busy *spend.Request, err
 	if s == spend.Executing || in.Class != spend.Other || r.Intent.Agent != in.Agent {
 		return busyWith(&r, in), nil
 	}
+	from := r.State
 	if err := e.move(t, &r, cancel); err != nil {
 		return nil, err
 	}
 	r.Why = spend.ObjectBusy
-	return nil, e.save(t, &r)
+	return nil, e.save(t, &r, deed{event: cancel, from: from, who: agentName(in.Agent)})
 }
 
 // busyWith is what an agent may know of the request in its way: of another
@@ -222,12 +223,13 @@ func busyWith(r *spend.Request, in *spend.Intent) *spend.Request {
 	return r
 }
 
-// evaluate judges in anew and opens its request: denied, held or begun.
-func (e *Engine) evaluate(t *txn, id spend.ID, in spend.Intent) (*spend.Request, error) {
+// evaluate judges in anew and opens its request: denied, held or begun. attempts
+// is how many calls it stands for.
+func (e *Engine) evaluate(t *txn, id spend.ID, in spend.Intent, attempts int) (*spend.Request, error) {
 	in.Claims.Authorization = ""
 	r := &spend.Request{
 		ID: id, Seq: t.next(), Origin: spend.Wire, Enforcement: spend.Wired, Intent: in,
-		Created: t.now, Changed: t.now, Attempts: 1, AttachedKey: in.DedupKey, AttachedAt: t.now,
+		Created: t.now, Changed: t.now, Attempts: attempts, AttachedKey: in.DedupKey, AttachedAt: t.now,
 	}
 	set, err := e.readPolicies(t)
 	if err != nil {
@@ -265,7 +267,7 @@ func (e *Engine) evaluate(t *txn, id spend.ID, in spend.Intent) (*spend.Request,
 	if err := e.remember(t, r, &in); err != nil {
 		return nil, err
 	}
-	return r, e.save(t, r)
+	return r, e.save(t, r, deed{event: authorize, who: agentName(in.Agent)})
 }
 
 // index lists a request that is not final where it will be looked for.
@@ -348,7 +350,7 @@ func (e *Engine) judge(r store.Reader, set *policySet, in *spend.Intent, origin 
 	}
 	v := policy.Evaluate(policy.Input{
 		Intent: in, Policies: set.list, Now: now, Counted: counted, FeeCap: e.opt.FeeCap,
-		Frozen: set.control.frozen(in), Unmatched: unmatched,
+		Frozen: set.control.frozen(in), Unfit: e.unfit(), Unmatched: unmatched,
 		Usage: func(id spend.ID) policy.Usage {
 			u, err := e.usage(r, set, id, now)
 			failed = errors.Join(failed, err)

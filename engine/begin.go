@@ -67,7 +67,7 @@ func (e *Engine) begin(t *txn, id, fresh spend.ID, in spend.Intent) (spend.Rulin
 		if err := e.move(t, &r, refuse); err != nil {
 			return spend.Ruling{}, err
 		}
-		return spend.Ruling{Next: spend.Refuse, Request: r}, e.save(t, &r)
+		return spend.Ruling{Next: spend.Refuse, Request: r}, e.save(t, &r, deed{event: refuse, from: spend.Authorized, who: agentName(in.Agent)})
 	}
 	if err := e.move(t, &r, begin); err != nil {
 		return spend.Ruling{}, err
@@ -77,25 +77,22 @@ func (e *Engine) begin(t *txn, id, fresh spend.ID, in spend.Intent) (spend.Rulin
 	if err := e.reserve(t, set, &r, false); err != nil {
 		return spend.Ruling{}, err
 	}
-	return spend.Ruling{Next: spend.Forward, Request: r}, e.save(t, &r)
+	return spend.Ruling{Next: spend.Forward, Request: r}, e.save(t, &r, deed{event: begin, from: spend.Authorized, who: agentName(in.Agent)})
 }
 
 // replace calls an approval off, because what would be sent is not what was
 // approved, and evaluates it as a new request.
 func (e *Engine) replace(t *txn, r *spend.Request, fresh spend.ID, in spend.Intent) (spend.Ruling, error) {
+	from := r.State
 	if err := e.move(t, r, cancel); err != nil {
 		return spend.Ruling{}, err
 	}
 	r.ReplacedBy, r.Why = fresh, spend.ClaimMismatch
-	if err := e.save(t, r); err != nil {
+	if err := e.save(t, r, deed{event: cancel, from: from, who: itself, note: "replaced by " + string(fresh)}); err != nil {
 		return spend.Ruling{}, err
 	}
-	q, err := e.evaluate(t, fresh, in)
+	q, err := e.evaluate(t, fresh, in, r.Attempts)
 	if err != nil {
-		return spend.Ruling{}, err
-	}
-	q.Attempts = r.Attempts
-	if err := e.save(t, q); err != nil {
 		return spend.Ruling{}, err
 	}
 	return spend.Ruling{Next: opening(q), Request: *q}, nil

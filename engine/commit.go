@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/outgo/outgo/engine/audit"
 	"github.com/outgo/outgo/engine/spend"
 	"github.com/outgo/outgo/engine/store"
 )
@@ -24,9 +25,10 @@ const (
 // its txn and what it has promised to overwrite on each run.
 type txn struct {
 	*overlay
-	now   time.Time
-	seq   uint64   // of the next request
-	after []func() // run once, after the commit of the run that counted
+	now     time.Time
+	seq     uint64        // of the next request
+	entries []audit.Entry // what the action did, for the audit chain
+	after   []func()      // run once, after the commit of the run that counted
 }
 
 // then registers what is to happen after the commit.
@@ -55,9 +57,13 @@ type pending struct {
 // all. The first waiting caller leads the commit itself: no goroutine stands
 // between a lone caller and its fsync.
 type committer struct {
-	store store.Store
-	clock func() time.Time
-	head  string // key of the last sequence number and batch time
+	store  store.Store
+	clock  func() time.Time
+	head   string // key of the last sequence number and batch time
+	chain  *audit.Chain
+	anchor *audit.Anchor // nil for none
+
+	turn sync.Mutex // held through a commit
 
 	mu      sync.Mutex
 	queue   []*pending
@@ -73,8 +79,8 @@ type commitStats struct {
 	took                       time.Duration
 }
 
-// head is the value at keys.head.
-type head struct {
+// position is the value at keys.head.
+type position struct {
 	Seq  uint64    `json:"seq"`
 	Time time.Time `json:"time"`
 }
@@ -176,13 +182,10 @@ func (c *committer) commit(batch []*pending) (left []*pending) {
 		return nil
 	}
 	start := c.clock()
-	var applied int
-	size := 0
-	err := c.update(func(tx store.Tx) error {
-		n, written, err := c.apply(tx, batch, start)
-		applied, size = n, written
-		return err
-	})
+	var did applied
+	c.turn.Lock()
+	err := c.update(func(tx store.Tx) (err error) { did, err = c.apply(tx, batch, start); return err })
+	c.turn.Unlock()
 	if errors.Is(err, store.ErrTooLarge) && len(batch) > 1 {
 		// The bounds were too generous for this backend: one at a time.
 		for _, p := range batch {
@@ -194,19 +197,22 @@ func (c *committer) commit(batch []*pending) (left []*pending) {
 		c.fail(batch, err)
 		return nil
 	}
+	if c.anchor != nil && did.size > 0 {
+		c.anchor.Moved(did.head)
+	}
 	c.mu.Lock()
 	c.stats.batches++
-	c.stats.actions += uint64(applied)
-	c.stats.bytes += uint64(size)
+	c.stats.actions += uint64(did.taken)
+	c.stats.bytes += uint64(did.size)
 	c.stats.took += c.clock().Sub(start)
 	c.mu.Unlock()
-	for _, p := range batch[:applied] {
+	for _, p := range batch[:did.taken] {
 		for _, f := range p.after {
 			f()
 		}
 		close(p.done)
 	}
-	return batch[applied:]
+	return batch[did.taken:]
 }
 
 // update runs one transaction. A store that panics has left nobody knows what.
@@ -219,41 +225,56 @@ func (c *committer) update(fn func(store.Tx) error) (err error) {
 	return c.store.Update(context.Background(), fn)
 }
 
-// apply runs the actions of batch over tx and writes the result. It reports how
-// many actions it took; a failed one counts, having had its answer.
-func (c *committer) apply(tx store.Tx, batch []*pending, start time.Time) (taken, size int, err error) {
-	var h head
-	if err := getJSON(tx, c.head, &h); err != nil && !errors.Is(err, store.ErrNotFound) {
-		return 0, 0, fmt.Errorf("read head: %w", err)
+// applied is what apply has done.
+type applied struct {
+	taken int        // actions; a failed one counts, having had its answer
+	size  int        // bytes written
+	head  audit.Mark // where the chain then stands
+}
+
+// apply runs the actions of batch over tx and writes the result, each action's
+// with its audit entries.
+func (c *committer) apply(tx store.Tx, batch []*pending, start time.Time) (did applied, err error) {
+	base := newOverlay(tx)
+	var h position
+	if err := getJSON(base, c.head, &h); err != nil && !errors.Is(err, store.ErrNotFound) {
+		return did, fmt.Errorf("read head: %w", err)
+	}
+	if did.head, err = c.chain.Head(base); err != nil {
+		return did, err
 	}
 	if start.Before(h.Time) {
 		start = h.Time
 	}
 	h.Time = start.UTC().Round(0)
-	base := newOverlay(tx)
 	own := base.above()
 	for _, p := range batch {
 		own.reset()
 		t := &txn{overlay: own, now: h.Time, seq: h.Seq}
 		p.err, p.after = run(p.act, t), nil
+		grown := did.head
+		if p.err == nil && len(t.writes) > 0 {
+			grown, p.err = c.enter(t, did.head)
+		}
 		if p.err == nil {
 			p.err = t.check()
 		}
 		if p.err == nil {
-			if taken > 0 && base.bytes+t.bytes > maxBatchBytes {
+			if did.taken > 0 && base.bytes+t.bytes > maxBatchBytes {
 				break
 			}
 			base.merge(t.overlay)
-			h.Seq, p.after = t.seq, t.after
+			did.head, h.Seq, p.after = grown, t.seq, t.after
 		}
-		taken++
+		did.taken++
 	}
 	if len(base.writes) == 0 {
-		return taken, 0, nil
+		return did, nil
 	}
-	if err := putJSON(base, c.head, h); err != nil {
-		return taken, 0, err
+	if err := c.chain.Seal(base, did.head); err != nil {
+		return did, err
 	}
+	did.size = base.bytes
 	for k, v := range base.writes {
 		if v == nil {
 			err = tx.Delete(k)
@@ -261,10 +282,30 @@ func (c *committer) apply(tx store.Tx, batch []*pending, start time.Time) (taken
 			err = tx.Put(k, v)
 		}
 		if err != nil {
-			return taken, 0, fmt.Errorf("write %s: %w", k, err)
+			return did, fmt.Errorf("write %s: %w", k, err)
 		}
 	}
-	return taken, base.bytes, nil
+	return did, nil
+}
+
+// enter adds the audit entries of an action to what it wrote, behind head, and
+// returns the head that they make. The last one has the digests of all of it.
+func (c *committer) enter(t *txn, head audit.Mark) (audit.Mark, error) {
+	// With each action, so that the chain covers it.
+	if err := putJSON(t, c.head, position{Seq: t.seq, Time: t.now}); err != nil {
+		return head, err
+	}
+	if len(t.entries) == 0 {
+		t.record(audit.Entry{Event: wrote, Who: itself})
+	}
+	t.entries[len(t.entries)-1].Records = c.chain.Records(t.writes)
+	for _, e := range t.entries {
+		var err error
+		if head, err = c.chain.Extend(t, head, e); err != nil {
+			return head, err
+		}
+	}
+	return head, nil
 }
 
 // check holds an action to the bound on values.
@@ -313,6 +354,12 @@ func (c *committer) stop(err error) {
 	if c.stopped == nil {
 		c.stopped = err
 	}
+}
+
+// rest waits for a commit under way. It is called after stop.
+func (c *committer) rest() {
+	c.turn.Lock()
+	defer c.turn.Unlock()
 }
 
 func answer(batch []*pending, err error) {

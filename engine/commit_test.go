@@ -11,9 +11,11 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/outgo/outgo/engine/audit"
 	"github.com/outgo/outgo/engine/spend"
 	"github.com/outgo/outgo/engine/store"
 	"github.com/outgo/outgo/engine/store/badgerstore"
+	"github.com/outgo/outgo/tokens/seal"
 )
 
 // A gated store lets a test hold commits back and count or fail them.
@@ -50,7 +52,8 @@ func newCommitter(t *testing.T) (*committer, *gated) {
 		goleak.VerifyNone(t)
 	})
 	g := &gated{Store: st}
-	return &committer{store: g, clock: time.Now, head: "head"}, g
+	chain := audit.New("", seal.FromBytes([32]byte{1}).Digest)
+	return &committer{store: g, clock: time.Now, head: "head", chain: chain}, g
 }
 
 func put(key, value string) action {
@@ -221,7 +224,7 @@ type counting struct {
 }
 
 func (c *counting) Put(key string, v []byte) error {
-	if c.puts++; c.puts > 3 {
+	if c.puts++; c.puts > 4 { // what one action takes
 		return store.ErrTooLarge
 	}
 	return c.Tx.Put(key, v)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/outgo/outgo/engine/audit"
 	"github.com/outgo/outgo/engine/spend"
 	"github.com/outgo/outgo/engine/store"
 )
@@ -38,8 +39,23 @@ type Freeze struct {
 	Rail  string // "" = all
 }
 
-// SetFrozen stops or resumes spending. What is held or reserved stays so.
-func (e *Engine) SetFrozen(ctx context.Context, f Freeze, on bool) error {
+// String says what is named.
+func (f Freeze) String() string {
+	switch {
+	case f.Agent != "":
+		return "agent " + f.Agent
+	case f.Rail != "":
+		return "rail " + f.Rail
+	}
+	return "everything"
+}
+
+// SetFrozen stops or resumes spending on somebody's word, of which the zero Actor
+// is outgo's own. What is held or reserved stays so.
+func (e *Engine) SetFrozen(ctx context.Context, by Actor, f Freeze, on bool) error {
+	if broken := e.broken.Load(); broken != nil && !on {
+		return fmt.Errorf("unfreeze: %w: %w", spend.InvalidState, *broken)
+	}
 	err := e.commit.do(ctx, func(t *txn) error {
 		c, err := e.readControl(t)
 		if err != nil {
@@ -58,12 +74,20 @@ func (e *Engine) SetFrozen(ctx context.Context, f Freeze, on bool) error {
 			c.Frozen, c.FrozenAgents, c.FrozenRails = false, nil, nil
 		}
 		c.Revision++
+		t.record(audit.Entry{Event: freezeEvent(on), Who: by.who(), Note: brief(f.String())})
 		return putJSON(t, e.keys.control(), c)
 	})
 	if err != nil {
 		return fmt.Errorf("freeze: %w", err)
 	}
 	return e.view(ctx, func(r store.Reader) error { _, err := e.readPolicies(r); return err })
+}
+
+func freezeEvent(on bool) string {
+	if on {
+		return frozenBy
+	}
+	return unfrozenBy
 }
 
 func toggle(list []string, name string, on bool) []string {

@@ -24,10 +24,12 @@ import (
 	"github.com/outgo/outgo/engine/store"
 )
 
-// Sealer keeps secrets at rest; ad binds a sealed value to its place.
+// Sealer keeps secrets at rest; ad binds a sealed value to its place. Digest is a
+// keyed digest of parts under a label, which nobody without the key can compute.
 type Sealer interface {
 	Seal(plaintext []byte, ad string) []byte
 	Open(sealed []byte, ad string) ([]byte, error)
+	Digest(label string, parts ...string) string
 }
 
 // Options configure an Engine. Store and Sealer are required.
@@ -49,6 +51,31 @@ type Options struct {
 	// Flagged is told of each anomaly once it is durable; nil for none. It must not
 	// wait.
 	Flagged func(Flagged)
+	// AnchorPath is a file outside of the store that says how far the ledger had
+	// come, so that one that was set back is found out; "" = none.
+	AnchorPath string
+	// Alarm is told, on a goroutine of its own, what an operator must know and no
+	// caller is told: that the ledger was tampered with, or cannot be anchored.
+	Alarm func(error)
+}
+
+func (o Options) withDefaults() Options {
+	if o.Workspace == "" {
+		o.Workspace = "main"
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	o.Expire = orDefault(o.Expire, time.Hour)
+	o.Keep = orDefault(o.Keep, 24*time.Hour)
+	o.ReceiptWithin = orDefault(o.ReceiptWithin, 15*time.Minute)
+	if o.MaxHeld == 0 {
+		o.MaxHeld = 20
+	}
+	if o.Alarm == nil {
+		o.Alarm = func(error) {}
+	}
+	return o
 }
 
 // Engine is the ledger with its decisions. It is safe for concurrent use.
@@ -60,6 +87,9 @@ type Engine struct {
 	commit *committer
 	clock  func() time.Time
 
+	history *History
+	broken  atomic.Pointer[error] // why the audit chain is not to be trusted
+
 	policies atomic.Pointer[policySet]
 	apiKeys  atomic.Pointer[map[string]APIKey] // by digest
 	begun    begun
@@ -70,35 +100,31 @@ type Engine struct {
 	left    map[spend.ID]departure                // the last call that stopped waiting
 	watch   map[chan spend.Request]struct{}
 	closing chan struct{}
-	swept   sync.WaitGroup
+	closed  sync.Once
+
+	background sync.WaitGroup
+	cancel     context.CancelFunc // ends what runs in the background
 }
 
 // Open starts an engine on a store, reads what it needs to decide, and sweeps
 // what falls due until Close.
 func Open(ctx context.Context, opt Options) (*Engine, error) {
-	if opt.Workspace == "" {
-		opt.Workspace = "main"
-	}
-	if opt.Clock == nil {
-		opt.Clock = time.Now
-	}
-	opt.Expire = orDefault(opt.Expire, time.Hour)
-	opt.Keep = orDefault(opt.Keep, 24*time.Hour)
-	opt.ReceiptWithin = orDefault(opt.ReceiptWithin, 15*time.Minute)
-	if opt.MaxHeld == 0 {
-		opt.MaxHeld = 20
-	}
-	k := newKeys(opt.Workspace)
+	opt = opt.withDefaults()
+	k, history := newKeys(opt.Workspace), NewHistory(opt)
 	e := &Engine{
 		store: opt.Store, sealer: opt.Sealer, keys: k, opt: opt, clock: opt.Clock,
-		commit:  &committer{store: opt.Store, clock: opt.Clock, head: k.head()},
+		history: history,
+		commit:  &committer{store: opt.Store, clock: opt.Clock, head: k.head(), chain: history.chain, anchor: history.anchor},
 		waiters: make(map[spend.ID]map[chan struct{}]string),
 		left:    make(map[spend.ID]departure),
 		watch:   make(map[chan spend.Request]struct{}),
 		closing: make(chan struct{}),
 	}
+	if err := e.beginHistory(ctx); err != nil {
+		return nil, fmt.Errorf("open ledger: %w", err)
+	}
 	err := e.store.View(ctx, func(r store.Reader) error {
-		var h head
+		var h position
 		if err := getJSON(r, k.head(), &h); err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
@@ -114,7 +140,10 @@ func Open(ctx context.Context, opt Options) (*Engine, error) {
 	if err := e.adopt(ctx); err != nil {
 		return nil, fmt.Errorf("open ledger: %w", err)
 	}
-	e.swept.Go(e.sweepLoop)
+	background, cancel := context.WithCancel(context.Background())
+	e.cancel = cancel
+	e.background.Go(e.sweepLoop)
+	e.background.Go(func() { e.verifyAll(background) })
 	return e, nil
 }
 
@@ -125,12 +154,23 @@ func orDefault(d, def time.Duration) time.Duration {
 	return d
 }
 
-// Close refuses further actions and stops sweeping. The store stays open; it is
-// its opener's to close.
-func (e *Engine) Close() {
+// Close refuses further actions, ends what runs in the background and anchors the
+// ledger where it stands. The store stays open; it is its opener's to close. A
+// second call does nothing.
+func (e *Engine) Close() { e.closed.Do(e.close) }
+
+func (e *Engine) close() {
 	e.commit.stop(fmt.Errorf("ledger is closed: %w", spend.Unavailable))
 	close(e.closing)
-	e.swept.Wait()
+	e.cancel()
+	e.background.Wait()
+	e.commit.rest()
+	if e.history.anchor == nil {
+		return
+	}
+	if err := e.history.anchor.Close(); err != nil {
+		e.opt.Alarm(err)
+	}
 }
 
 // view reads one snapshot.
@@ -174,8 +214,15 @@ func (e *Engine) load(r store.Reader, id spend.ID) (q spend.Request, err error) 
 	return e.keys.readRequest(id, key, stored)
 }
 
-// save writes a request and wakes whoever waits for it, once it is durable.
-func (e *Engine) save(t *txn, r *spend.Request) error {
+// save writes a request with the audit entry of what was done to it, and wakes
+// whoever waits for it, once it is durable.
+func (e *Engine) save(t *txn, r *spend.Request, d deed) error {
+	t.recordDeed(r, d)
+	return e.rewrite(t, r)
+}
+
+// rewrite is save without an entry of its own.
+func (e *Engine) rewrite(t *txn, r *spend.Request) error {
 	stored, exact, err := e.keys.storedRequest(r)
 	if err != nil {
 		return err

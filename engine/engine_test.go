@@ -27,6 +27,7 @@ type world struct {
 	now   atomic.Int64
 	store store.Store
 	flags chan engine.Flagged
+	opt   engine.Options // what a test sets beyond the usual
 	*engine.Engine
 }
 
@@ -50,15 +51,19 @@ func newWorld(t *testing.T, ps ...policy.Policy) *world {
 
 func (w *world) start() {
 	w.t.Helper()
-	e, err := engine.Open(context.Background(), engine.Options{
-		Store: w.store, Sealer: seal.FromBytes([32]byte{1}), MaxHeld: 3,
-		Flagged: func(f engine.Flagged) { w.flags <- f },
-		Clock:   func() time.Time { return time.Unix(0, w.now.Load()).UTC() },
-	})
+	e, err := engine.Open(context.Background(), w.options())
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.Engine = e
+}
+
+func (w *world) options() engine.Options {
+	opt := w.opt
+	opt.Flagged = func(f engine.Flagged) { w.flags <- f }
+	opt.Store, opt.Sealer, opt.MaxHeld = w.store, seal.FromBytes([32]byte{1}), 3
+	opt.Clock = func() time.Time { return time.Unix(0, w.now.Load()).UTC() }
+	return opt
 }
 
 // restart is what a process that ends and starts again does to the engine.
@@ -408,7 +413,7 @@ func TestBeginLooksAgain(t *testing.T) {
 
 func (w *world) freeze(f engine.Freeze) {
 	w.t.Helper()
-	if err := w.SetFrozen(context.Background(), f, true); err != nil {
+	if err := w.SetFrozen(context.Background(), engine.Actor{}, f, true); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -427,7 +432,7 @@ func TestAFreezeStopsNewSpendingAndIsLifted(t *testing.T) {
 	if r := w.authorize(charge(100, "a"), spend.Refuse); r.Verdict.Code != spend.Frozen {
 		t.Fatal(r.Verdict.Code)
 	}
-	if err := w.SetFrozen(context.Background(), engine.Freeze{}, false); err != nil {
+	if err := w.SetFrozen(context.Background(), engine.Actor{}, engine.Freeze{}, false); err != nil {
 		t.Fatal(err)
 	}
 	w.authorize(charge(100, "a"), spend.Forward)
@@ -669,12 +674,12 @@ func TestKeptRepliesAreSealedAndDropped(t *testing.T) {
 func TestAPIKeys(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
-	k, err := w.AddAPIKey(ctx, engine.APIKey{Prefix: "outgo_ABcd1234", Role: "agent", Agent: "bot", Digest: "d1"})
+	k, err := w.AddAPIKey(ctx, engine.Actor{}, engine.APIKey{Prefix: "outgo_ABcd1234", Role: "agent", Agent: "bot", Digest: "d1"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, bad := range []engine.APIKey{{Role: "root"}, {Role: "agent"}, {Role: "admin", Agent: "bot"}} {
-		if _, err := w.AddAPIKey(ctx, bad); !errors.Is(err, spend.Invalid) {
+		if _, err := w.AddAPIKey(ctx, engine.Actor{}, bad); !errors.Is(err, spend.Invalid) {
 			t.Errorf("%+v: %v, want Invalid", bad, err)
 		}
 	}
@@ -685,7 +690,7 @@ func TestAPIKeys(t *testing.T) {
 	if _, err := w.Authenticate("d2"); !errors.Is(err, spend.Unauthenticated) {
 		t.Errorf("an unknown key: %v", err)
 	}
-	if _, err := w.EndAPIKey(ctx, k.Prefix, time.Hour); err != nil {
+	if _, err := w.EndAPIKey(ctx, engine.Actor{}, k.Prefix, time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.Authenticate("d1"); err != nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/outgo/outgo/engine/audit"
 	"github.com/outgo/outgo/engine/budget"
 	"github.com/outgo/outgo/engine/spend"
 	"github.com/outgo/outgo/engine/store"
@@ -26,8 +27,9 @@ const (
 // again with the same outcome, which then changes nothing.
 func (e *Engine) Finish(ctx context.Context, id spend.ID, o spend.Outcome) error {
 	var sealed []byte
+	var digest audit.Hash
 	if o.Reply != nil {
-		sealed = e.sealer.Seal(o.Reply, e.keys.reply(id))
+		sealed, digest = e.sealer.Seal(o.Reply, e.keys.reply(id)), audit.Sum(o.Reply)
 	}
 	err := e.commit.do(ctx, func(t *txn) error {
 		r, err := e.load(t, id)
@@ -43,12 +45,29 @@ func (e *Engine) Finish(ctx context.Context, id spend.ID, o spend.Outcome) error
 				return err
 			}
 		}
-		return e.save(t, &r)
+		d := deed{event: outcomeEvent(before, r.State, o.Result), from: before, who: itself, reply: digest}
+		if o.Receipt.Source == spend.FromClaim {
+			d.who = agentName(r.Intent.Agent)
+		}
+		return e.save(t, &r, d)
 	})
 	if err != nil {
 		return fmt.Errorf("finish: %w", err)
 	}
 	return nil
+}
+
+// outcomeEvent names what an outcome did to a request.
+func outcomeEvent(before, after spend.State, res spend.Result) event {
+	switch {
+	case res == spend.Uncertain:
+		return doubted
+	case before == after:
+		return receive
+	case after == spend.Failed:
+		return fail
+	}
+	return settle
 }
 
 func (e *Engine) finish(t *txn, r *spend.Request, o spend.Outcome) error {

@@ -13,7 +13,7 @@ import (
 // key, but for package budget, which appends to the same prefix.
 //
 //	control                    freezes and the policies' revision (control)
-//	head                       last sequence number and batch time (head)
+//	head                       last sequence number and batch time (position)
 //	request/<id>               a request
 //	sequence/<seq>             its id, in order of creation
 //	open/<seq>                 its id, until its state is final

@@ -149,9 +149,10 @@ func (e *Engine) Preview(ctx context.Context, in spend.Intent) (v spend.Verdict,
 type Stats struct {
 	Batches, Actions, Failures, Bytes uint64
 	CommitTime                        time.Duration
-	Waiting                           int  // live calls that wait for a person
-	Stopped                           bool // the ledger refuses everything
-	Frozen                            bool // all or some spending is frozen
+	Waiting                           int    // live calls that wait for a person
+	Stopped                           bool   // the ledger refuses everything
+	Frozen                            bool   // all or some spending is frozen
+	Unfit                             string // why outgo itself has stopped all spending; "" = it has not
 	// Unknown is how many payments had been executing for longer than a call
 	// takes when the last Inquiry looked, and Reconciled what the questions about
 	// them came to: "settled", "failed", "unproved", "unanswered" (the provider
@@ -179,6 +180,8 @@ func (e *Engine) Stats() Stats {
 		c := set.control
 		s.Frozen = c.Frozen || len(c.FrozenAgents) > 0 || len(c.FrozenRails) > 0
 	}
+	s.Unfit = e.unfit()
+	s.Frozen = s.Frozen || s.Unfit != ""
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, w := range e.waiters {

@@ -166,12 +166,14 @@ func (e *Engine) SyncPolicies(ctx context.Context, want []policy.Policy) (change
 			if err := e.putPolicy(t, &w); err != nil {
 				return err
 			}
+			t.recordPolicy(madeOrChanged(old), &w)
 			changed = append(changed, w.Name)
 		}
 		for name, p := range known {
 			if err := t.Delete(e.keys.policy(p.ID)); err != nil {
 				return err
 			}
+			t.recordPolicy(policyDeleted, p)
 			changed = append(changed, name)
 		}
 		if len(changed) == 0 {
@@ -184,6 +186,13 @@ func (e *Engine) SyncPolicies(ctx context.Context, want []policy.Policy) (change
 	}
 	slices.Sort(changed)
 	return changed, nil
+}
+
+func madeOrChanged(old *policy.Policy) string {
+	if old == nil {
+		return policyMade
+	}
+	return policyChanged
 }
 
 // sameRules compares two policies apart from their identity.
@@ -208,6 +217,7 @@ func (e *Engine) CreatePolicy(ctx context.Context, p policy.Policy) (policy.Poli
 		if err := e.putPolicy(t, &p); err != nil {
 			return err
 		}
+		t.recordPolicy(policyMade, &p)
 		return e.bumpPolicies(t)
 	})
 	if err != nil {
@@ -236,6 +246,7 @@ func (e *Engine) ChangePolicy(ctx context.Context, id spend.ID, edit func(*polic
 		if err := e.putPolicy(t, p); err != nil {
 			return err
 		}
+		t.recordPolicy(policyChanged, p)
 		return e.bumpPolicies(t)
 	})
 	if err != nil {
@@ -247,12 +258,14 @@ func (e *Engine) ChangePolicy(ctx context.Context, id spend.ID, edit func(*polic
 // DeletePolicy removes a policy made over the API. Its counters stay.
 func (e *Engine) DeletePolicy(ctx context.Context, id spend.ID) error {
 	err := e.commit.do(ctx, func(t *txn) error {
-		if _, err := e.ownPolicy(t, id); err != nil {
+		p, err := e.ownPolicy(t, id)
+		if err != nil {
 			return err
 		}
 		if err := t.Delete(e.keys.policy(id)); err != nil {
 			return err
 		}
+		t.recordPolicy(policyDeleted, p)
 		return e.bumpPolicies(t)
 	})
 	if err != nil {

@@ -60,12 +60,12 @@ func TestAKeyEndedTwiceInOneBatch(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(e.Close)
-			k, err := e.AddAPIKey(t.Context(), APIKey{Prefix: "outgo_ABcd1234", Role: "admin", Digest: "d"})
+			k, err := e.AddAPIKey(t.Context(), Actor{}, APIKey{Prefix: "outgo_ABcd1234", Role: "admin", Digest: "d"})
 			if err != nil {
 				t.Fatal(err)
 			}
 			end := func(grace time.Duration) func() error {
-				return func() error { _, err := e.EndAPIKey(context.Background(), string(k.ID), grace); return err }
+				return func() error { _, err := e.EndAPIKey(context.Background(), Actor{}, string(k.ID), grace); return err }
 			}
 			errs := together(t, e.commit, g, end(c.first), end(c.second))
 			if errs[0] != nil || !errors.Is(errs[1], c.err) {

@@ -216,7 +216,7 @@ func (e *Engine) miss(t *txn, r *spend.Request) error {
 		return nil
 	}
 	e.flag(t, r, spend.MissingReceipt)
-	return e.save(t, r)
+	return e.save(t, r, deed{event: flagged, from: r.State, who: itself, note: string(spend.MissingReceipt)})
 }
 
 // flag adds an anomaly to r, unless it has it, and tells of it once it is durable.

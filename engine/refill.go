@@ -25,7 +25,7 @@ func (e *Engine) refill(t *txn, p *policy.Policy) error {
 		r := touched[o.Request]
 		r.Reservations = slices.DeleteFunc(slices.Clone(r.Reservations), a.Owns)
 		r.Reservations = append(r.Reservations, o.Reservations...)
-		if err := e.save(t, r); err != nil {
+		if err := e.rewrite(t, r); err != nil {
 			return err
 		}
 	}

@@ -40,6 +40,7 @@ func (e *Engine) Resolve(ctx context.Context, id spend.ID, by Actor, yes bool, n
 		if r.State == spend.Authorized && !yes {
 			return fmt.Errorf("request %s: %w: it is approved already; freeze the agent to stop it", id, spend.InvalidState)
 		}
+		from := r.State
 		if err := e.move(t, &r, ev); err != nil {
 			return err
 		}
@@ -50,7 +51,7 @@ func (e *Engine) Resolve(ctx context.Context, id spend.ID, by Actor, yes bool, n
 			r.Why = spend.ApprovalRejected
 		}
 		out = r
-		return e.save(t, &r)
+		return e.save(t, &r, deed{event: ev, from: from, who: by.who(), note: note})
 	})
 	if err != nil {
 		return spend.Request{}, fmt.Errorf("resolve approval: %w", err)
@@ -78,11 +79,12 @@ func (e *Engine) Testify(ctx context.Context, id spend.ID, by Actor, happened bo
 		if happened {
 			o.Result = spend.Happened
 		}
+		from := r.State
 		if err := e.finish(t, &r, o); err != nil {
 			return err
 		}
 		out = r
-		return e.save(t, &r)
+		return e.save(t, &r, deed{event: outcomeEvent(from, r.State, o.Result), from: from, who: by.who(), note: note})
 	})
 	if err != nil {
 		return spend.Request{}, fmt.Errorf("settle request: %w", err)
@@ -102,11 +104,12 @@ func (e *Engine) Cancel(ctx context.Context, id spend.ID, by Actor) (spend.Reque
 		if by.Role == "agent" && by.Agent != r.Intent.Agent {
 			return fmt.Errorf("request %.64q: %w", id, spend.NotFound)
 		}
+		from := r.State
 		if err := e.move(t, &r, cancel); err != nil {
 			return err
 		}
 		out = r
-		return e.save(t, &r)
+		return e.save(t, &r, deed{event: cancel, from: from, who: by.who()})
 	})
 	if err != nil {
 		return spend.Request{}, fmt.Errorf("cancel request: %w", err)

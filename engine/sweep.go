@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/outgo/outgo/engine/audit"
 	"github.com/outgo/outgo/engine/spend"
 	"github.com/outgo/outgo/engine/store"
 )
@@ -56,7 +57,13 @@ func (e *Engine) Sweep(ctx context.Context) error {
 				return failed
 			}
 			if err == nil {
-				err = e.commit.do(ctx, func(t *txn) error { return e.fallDue(t, d.Key, what, id) })
+				err = e.commit.do(ctx, func(t *txn) error {
+					err := e.fallDue(t, d.Key, what, id)
+					if len(t.entries) == 0 {
+						t.record(audit.Entry{Event: sweptUp, Request: id, Who: itself, Note: what})
+					}
+					return err
+				})
 			}
 			if err != nil {
 				failed = errors.Join(failed, fmt.Errorf("sweep: %w", err))
@@ -94,11 +101,12 @@ func (e *Engine) fallDue(t *txn, key, what string, id spend.ID) error {
 	if r.State == spend.Expired || r.StateAt(t.now) != spend.Expired {
 		return nil // it has moved on
 	}
+	from := r.State
 	if err := e.move(t, &r, lapse); err != nil {
 		return err
 	}
 	r.Why = spend.ApprovalExpired
-	return e.save(t, &r)
+	return e.save(t, &r, deed{event: lapse, from: from, who: itself})
 }
 
 // letGo ends a write that moves no money and whose outcome nobody has learnt, so
@@ -107,17 +115,19 @@ func (e *Engine) letGo(t *txn, r *spend.Request) error {
 	if r.State != spend.Executing || r.Intent.Class != spend.Other {
 		return nil
 	}
+	from := r.State
 	if err := e.move(t, r, settle); err != nil {
 		return err
 	}
 	r.Why = spend.OutcomeUnknown
-	return e.save(t, r)
+	return e.save(t, r, deed{event: settle, from: from, who: itself, note: "its outcome was not learnt; it moves no money"})
 }
 
 // adopt takes over what an earlier life of this process left executing: a bound
 // is put on the writes without money, and the receipts of payments are expected.
 func (e *Engine) adopt(ctx context.Context) error {
 	return e.commit.do(ctx, func(t *txn) error {
+		t.record(audit.Entry{Event: resumed, Who: itself})
 		for r, err := range e.indexed(t, e.keys.opens()) {
 			if err != nil {
 				return err

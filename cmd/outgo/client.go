@@ -53,7 +53,7 @@ func openControl(cfg *config.Config, keyFile string) (*control, error) {
 		c.key = key
 		return c, nil
 	}
-	led, err := openLedger(context.Background(), cfg, nil)
+	led, err := openLedger(context.Background(), cfg, listeners{alarm: func(err error) { fmt.Fprintln(os.Stderr, "outgo:", err) }})
 	if errors.Is(err, badgerstore.ErrLocked) {
 		if c := dialControl(socket); c != nil { // a daemon that was about to start
 			c.close()

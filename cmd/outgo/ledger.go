@@ -30,10 +30,15 @@ type ledger struct {
 	engine *engine.Engine
 }
 
+// listeners are told of what happens in an open ledger. Each may be nil.
+type listeners struct {
+	flagged func(engine.Flagged) // an anomaly
+	alarm   func(error)          // what an operator must know
+}
+
 // openLedger opens the data directory of cfg, making it where it is missing, and
-// brings the policies in the store up to the file's. flagged is told of anomalies;
-// nil for nobody.
-func openLedger(ctx context.Context, cfg *config.Config, flagged func(engine.Flagged)) (*ledger, error) {
+// brings the policies in the store up to the file's.
+func openLedger(ctx context.Context, cfg *config.Config, tell listeners) (*ledger, error) {
 	if err := supported(cfg); err != nil {
 		return nil, err
 	}
@@ -52,9 +57,7 @@ func openLedger(ctx context.Context, cfg *config.Config, flagged func(engine.Fla
 	if err != nil {
 		return nil, fmt.Errorf("open ledger in %s: %w", cfg.DataDir, err)
 	}
-	o := engineOptions(cfg, st, key)
-	o.Flagged = flagged
-	eng, err := engine.Open(ctx, o)
+	eng, err := engine.Open(ctx, engineOptions(cfg, st, key, tell))
 	if err != nil {
 		_ = st.Close() // the first error is the one to report
 		return nil, err
@@ -126,9 +129,13 @@ func supported(cfg *config.Config) error {
 	return errors.Join(errs...)
 }
 
-func engineOptions(cfg *config.Config, st store.Store, key *seal.Key) engine.Options {
+// anchorFile stands beside the ledger's directory, not in it: it says how far the
+// ledger had come, so that one that was set back is found out.
+const anchorFile = "audit-anchor.json"
+
+func engineOptions(cfg *config.Config, st store.Store, key *seal.Key, tell listeners) engine.Options {
 	return engine.Options{
-		Store: st, Sealer: key, Clock: time.Now,
+		Store: st, Sealer: key, Clock: time.Now, AnchorPath: filepath.Join(cfg.DataDir, anchorFile), Alarm: tell.alarm, Flagged: tell.flagged,
 		Expire: cfg.Proxy.Hold.Expire, Keep: cfg.Proxy.Hold.Keep, MaxHeld: cfg.Proxy.Hold.MaxPerAgent,
 		ReceiptWithin: cfg.Receipts.ExpectedWithin,
 		Unmatched: map[spend.Origin]spend.Decision{

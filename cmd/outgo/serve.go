@@ -98,7 +98,8 @@ func startSidecar(ctx context.Context, cfg *config.Config, log *zap.Logger, mode
 		return nil, err
 	}
 	s.metrics = newMetrics(s)
-	if s.ledger, err = openLedger(ctx, cfg, s.flagged); err != nil {
+	tell := listeners{flagged: s.flagged, alarm: func(err error) { log.Error("the ledger needs an operator", zap.Error(err)) }}
+	if s.ledger, err = openLedger(ctx, cfg, tell); err != nil {
 		return nil, err
 	}
 	routes := routesOf(cfg)
@@ -227,8 +228,12 @@ func (s *sidecar) ready() error {
 			return fmt.Errorf("the ledger takes no writes: %w", err)
 		}
 	}
-	if s.ledger.engine.Stats().Stopped {
+	st := s.ledger.engine.Stats()
+	if st.Stopped {
 		return errors.New("the ledger has stopped; the log says why")
+	}
+	if st.Unfit != "" {
+		return errors.New("spending is stopped: " + st.Unfit)
 	}
 	return nil
 }
@@ -250,7 +255,7 @@ func (s *sidecar) firstKey(ctx context.Context) error {
 	if err := writeDurably(file, []byte(plaintext+"\n")); err != nil {
 		return fmt.Errorf("keep admin key: %w", err)
 	}
-	if _, err := s.ledger.engine.AddAPIKey(ctx, engine.APIKey{Prefix: prefix, Role: "admin", Digest: digest}); err != nil {
+	if _, err := s.ledger.engine.AddAPIKey(ctx, engine.Actor{}, engine.APIKey{Prefix: prefix, Role: "admin", Digest: digest}); err != nil {
 		return err
 	}
 	s.log.Info("made an admin key", zap.String("file", file))

@@ -26,7 +26,7 @@ func (s *Server) freeze(c *Call, on bool) (int, any, error) {
 			return 0, nil, err
 		}
 	}
-	if err := s.opt.Engine.SetFrozen(c, engine.Freeze{Agent: body.Agent, Rail: body.Rail}, on); err != nil {
+	if err := s.opt.Engine.SetFrozen(c, c.Caller.Actor, engine.Freeze{Agent: body.Agent, Rail: body.Rail}, on); err != nil {
 		return 0, nil, err
 	}
 	return 200, map[string]any{"frozen": on, "agent": body.Agent, "rail": body.Rail, "at": Stamp(time.Now())}, nil

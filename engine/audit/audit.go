@@ -72,8 +72,8 @@ type Chain struct {
 }
 
 // New returns the chain whose keys, and whose ledger's keys, begin with prefix
-// ("v1/main/"). Keys that continue with one of except ("reply/") are neither
-// recorded nor compared; everything else of the ledger is. digest is asked once,
+// ("v1/main/"). Keys that continue with one of except are neither recorded nor
+// compared; everything else of the ledger is. digest is asked once,
 // for the key of the chain's MACs.
 func New(prefix string, digest Digest, except ...string) *Chain {
 	key := []byte(digest("outgo audit chain/1", prefix))
@@ -98,29 +98,45 @@ func (c *Chain) Start(tx store.Tx, at time.Time, who string) error {
 	return c.Append(tx, Entry{At: at, Event: Started, Who: who})
 }
 
-// Append adds e to the chain. It sets Seq, Prev and Hash itself; At must not be
-// zero. Records beyond what one entry holds go into further ones. Append may be
-// called any number of times in a transaction; each call reads the head that the
-// last one put. It fails with ErrBroken when that head is not one of this chain.
+// Append adds e to the chain, as Extend and Seal do, for who appends but one
+// entry in a transaction.
 func (c *Chain) Append(tx store.Tx, e Entry) error {
 	head, err := c.Head(tx)
+	if err == nil {
+		head, err = c.Extend(tx, head, e)
+	}
 	if err != nil {
 		return fmt.Errorf("append audit entry: %w", err)
 	}
+	return c.Seal(tx, head)
+}
+
+// Extend writes e behind head, which Head or an earlier Extend of the same
+// transaction has returned, and returns the head that it makes. It sets Seq, Prev
+// and Hash itself; At must not be zero. Records beyond what one entry holds go
+// into further ones. The entries count once the last head was given to Seal; a
+// head that is dropped must be dropped with what was written for it.
+func (c *Chain) Extend(tx store.Tx, head Mark, e Entry) (Mark, error) {
 	for rest := e.Records; ; {
+		var err error
 		e.Records, rest = split(rest)
-		if head, err = c.extend(tx, head, e); err != nil {
-			return fmt.Errorf("append audit entry %d: %w", head.Seq+1, err)
+		if head, err = c.link(tx, head, e); err != nil {
+			return head, fmt.Errorf("append audit entry %d: %w", head.Seq+1, err)
 		}
 		if len(rest) == 0 {
-			break
+			return head, nil
 		}
 		e = Entry{At: e.At, Event: Continued, Request: e.Request, Who: e.Who}
 	}
+}
+
+// Seal signs the head that the last Extend of a transaction has returned and
+// writes it, once for all of the transaction's entries.
+func (c *Chain) Seal(tx store.Tx, head Mark) error {
 	c.sign(&head, labelHead)
 	value := head.encode()
 	if err := tx.Put(c.prefix+headKey, value); err != nil {
-		return fmt.Errorf("append audit entry %d: %w", head.Seq, err)
+		return fmt.Errorf("write audit head %d: %w", head.Seq, err)
 	}
 	c.known.Store(&value)
 	return nil
@@ -137,9 +153,9 @@ func split(rs []Record) (now, later []Record) {
 	return rs, nil
 }
 
-// extend writes one entry behind head and returns the head, unsigned, that it
+// link writes one entry behind head and returns the head, unsigned, that it
 // makes.
-func (c *Chain) extend(tx store.Tx, head Mark, e Entry) (Mark, error) {
+func (c *Chain) link(tx store.Tx, head Mark, e Entry) (Mark, error) {
 	e.Seq, e.Prev = head.Seq+1, head.Hash
 	value, err := e.encode()
 	if err != nil {

@@ -24,14 +24,18 @@ type Scope struct {
 	Whole     bool
 	Anchor    Mark  // what Anchor.Read returned
 	AnchorErr error // or its error
+	// Unanchored says that the chain has no anchor by design, as in memory.
+	Unanchored bool
 }
 
-// Inspect verifies the chain in s against the anchor a. An error means that it
+// Inspect verifies the chain in s against the anchor a, nil for none. An error means that it
 // could not be done; what is wrong with the ledger is in the report. It holds
 // one snapshot of s all along, and ends early when ctx does.
 func (c *Chain) Inspect(ctx context.Context, s store.Store, a *Anchor, whole bool) (Report, error) {
-	scope := Scope{Whole: whole}
-	scope.Anchor, scope.AnchorErr = a.Read()
+	scope := Scope{Whole: whole, Unanchored: a == nil}
+	if a != nil {
+		scope.Anchor, scope.AnchorErr = a.Read()
+	}
 	var rep Report
 	err := s.View(ctx, func(r store.Reader) (err error) { rep, err = c.Verify(ctx, r, scope); return err })
 	return rep, err
@@ -132,6 +136,7 @@ func (v *verifier) withoutChain() error {
 		v.fault(0, "", NoChain, "the ledger has records but no audit chain: the chain was deleted, or a version without one wrote it")
 	}
 	switch {
+	case v.scope.Unanchored:
 	case v.scope.AnchorErr == nil:
 		v.fault(1, "", RolledBack, "the ledger has no audit chain but was at entry %d when it was last anchored (%s): it was deleted or exchanged",
 			v.scope.Anchor.Seq, stamp(v.scope.Anchor.At))
@@ -301,7 +306,7 @@ func (v *verifier) replaced(e Entry, because string) {
 // anchored reports whether there is an anchor to hold the chain against, and it
 // is of this ledger as far as can be told.
 func (v *verifier) anchored() bool {
-	return v.scope.AnchorErr == nil && (v.rep.Head.Ledger.IsZero() || v.rep.Head.Ledger == v.scope.Anchor.Ledger)
+	return !v.scope.Unanchored && v.scope.AnchorErr == nil && (v.rep.Head.Ledger.IsZero() || v.rep.Head.Ledger == v.scope.Anchor.Ledger)
 }
 
 // holdAnchor holds the chain, walked from the mark from, against the anchor.
@@ -311,6 +316,8 @@ func (v *verifier) holdAnchor(from Mark) error {
 		end = v.next - 1
 	}
 	switch {
+	case v.scope.Unanchored:
+		return nil
 	case errors.Is(v.scope.AnchorErr, fs.ErrNotExist):
 		if end > 1 { // outgo stops between its first commit and its first anchor at most
 			v.fault(0, "", AnchorMissing, "the anchor file is missing: whether the ledger, at entry %d, was set back cannot be told", end)

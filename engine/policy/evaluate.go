@@ -28,6 +28,8 @@ type Input struct {
 	Usage  func(spend.ID) Usage
 	Now    time.Time
 	Frozen bool // an operator has stopped spending
+	// Unfit says why outgo itself has stopped spending; "" = it has not.
+	Unfit string
 	// Unmatched is the decision when no policy covers a leg: RequireApproval,
 	// or else Deny.
 	Unmatched spend.Decision
@@ -55,8 +57,8 @@ func Evaluate(in Input) spend.Verdict {
 		e.v.Conclude()
 		return e.v
 	}
-	if in.Frozen {
-		e.add(spend.Rule{Code: spend.Frozen, Decision: spend.Deny})
+	if in.Frozen || in.Unfit != "" {
+		e.add(spend.Rule{Code: spend.Frozen, Decision: spend.Deny, Value: in.Unfit})
 	}
 	matched := matching(in.Policies, in.Intent)
 	e.coverage(matched)

@@ -208,6 +208,9 @@ func (v Verdict) Message() string {
 func (r Rule) sentence() string {
 	switch r.Code {
 	case Frozen:
+		if r.Value != "" {
+			return "spending is frozen: " + r.Value
+		}
 		return "spending is frozen by an operator"
 	case NoActivePolicy:
 		if v := r.Value; v != "" {

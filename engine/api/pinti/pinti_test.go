@@ -55,7 +55,7 @@ func newDesk(t *testing.T) *desk {
 		if name == "bot" || name == "other" {
 			k.Role, k.Agent = "agent", name
 		}
-		if _, err := eng.AddAPIKey(context.Background(), k); err != nil {
+		if _, err := eng.AddAPIKey(context.Background(), engine.Actor{}, k); err != nil {
 			t.Fatal(err)
 		}
 	}

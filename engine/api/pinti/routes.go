@@ -229,7 +229,7 @@ func (o routes) addKey(c *api.Call, role, agent string) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	k, err := o.Engine.AddAPIKey(c, engine.APIKey{Prefix: prefix, Role: role, Agent: agent, Digest: digest})
+	k, err := o.Engine.AddAPIKey(c, c.Caller.Actor, engine.APIKey{Prefix: prefix, Role: role, Agent: agent, Digest: digest})
 	if err != nil {
 		return 0, nil, err
 	}
@@ -242,7 +242,7 @@ func (o routes) addKey(c *api.Call, role, agent string) (int, any, error) {
 const rotateOverlap = 24 * time.Hour
 
 func (o routes) rotateKey(c *api.Call) (int, any, error) {
-	old, err := o.Engine.EndAPIKey(c, c.Param("id"), rotateOverlap)
+	old, err := o.Engine.EndAPIKey(c, c.Caller.Actor, c.Param("id"), rotateOverlap)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -250,7 +250,7 @@ func (o routes) rotateKey(c *api.Call) (int, any, error) {
 }
 
 func (o routes) revokeKey(c *api.Call) (int, any, error) {
-	k, err := o.Engine.EndAPIKey(c, c.Param("id"), 0)
+	k, err := o.Engine.EndAPIKey(c, c.Caller.Actor, c.Param("id"), 0)
 	if err != nil {
 		return 0, nil, err
 	}
