@@ -147,7 +147,7 @@ func newSmuggling(t *testing.T, way transport, socket string) *smuggling {
 }
 
 // patience is how long the proxy may take to answer or to close.
-const patience = 2 * time.Second
+const patience = 10 * time.Second
 
 // try sends one mutation and checks what came of it on both sides.
 func (s *smuggling) try(t *testing.T, m mutation) {

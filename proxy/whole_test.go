@@ -44,6 +44,22 @@ func newStripeWorld(t *testing.T) *stripeWorld {
 	}})
 	up := httptest.NewTLSServer(s.sandbox)
 	t.Cleanup(up.Close)
+	s.open(t, policy.Policy{
+		Name: "default", Unit: "USD", Active: true,
+		MaxSingle: spend.NewAmount("USD", 10000), RequireApprovalOver: spend.NewAmount("USD", 5000),
+	})
+	s.world = newWorld(t, func(o *proxy.Options) {
+		trusted := x509.NewCertPool()
+		trusted.AddCert(up.Certificate())
+		s.guard(t, o)
+		o.Upstreams = map[string]proxy.Upstream{"api.stripe.com": {URL: up.URL, RootCAs: trusted, ServerName: "example.com"}}
+	})
+	return s
+}
+
+// open starts the engine with one policy.
+func (s *stripeWorld) open(t *testing.T, p policy.Policy) {
+	t.Helper()
 	db, err := badgerstore.Open(badgerstore.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -54,25 +70,20 @@ func newStripeWorld(t *testing.T) *stripeWorld {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.engine.Close)
-	_, err = s.engine.CreatePolicy(context.Background(), policy.Policy{
-		Name: "default", Unit: "USD", Active: true,
-		MaxSingle: spend.NewAmount("USD", 10000), RequireApprovalOver: spend.NewAmount("USD", 5000),
-	})
+	if _, err = s.engine.CreatePolicy(context.Background(), p); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// guard puts the engine and the rail into a proxy's options.
+func (s *stripeWorld) guard(t *testing.T, o *proxy.Options) {
+	t.Helper()
+	authority, err := ca.Load(ca.Options{Dir: t.TempDir(), Names: []string{"api.stripe.com"}, Constrain: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.world = newWorld(t, func(o *proxy.Options) {
-		trusted := x509.NewCertPool()
-		trusted.AddCert(up.Certificate())
-		authority, err := ca.Load(ca.Options{Dir: t.TempDir(), Names: []string{"api.stripe.com"}, Constrain: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		o.Authority, o.Gate = authority, s.engine
-		o.Routes = []proxy.Route{{Rail: stripe.New(stripe.Options{}), Hosts: []string{"api.stripe.com"}, Wait: 5 * time.Second}}
-		o.Upstreams = map[string]proxy.Upstream{"api.stripe.com": {URL: up.URL, RootCAs: trusted, ServerName: "example.com"}}
-	})
-	return s
+	o.Authority, o.Gate = authority, s.engine
+	o.Routes = []proxy.Route{{Rail: stripe.New(stripe.Options{}), Hosts: []string{"api.stripe.com"}, Wait: 5 * time.Second}}
 }
 
 // call makes a call as an SDK does, and returns the status and the body. The

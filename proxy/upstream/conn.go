@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -126,17 +127,52 @@ func (t *Transport) dial(ctx context.Context, p *pool) (*conn, error) {
 	w := newWire(raw)
 	c := &conn{pool: p, wire: w, nc: w}
 	if p.key.TLS {
-		secure := tls.Client(w, p.config)
-		if err = secure.HandshakeContext(ctx); err != nil {
+		if c.nc, err = p.secure(ctx, w); err != nil {
 			c.close()
 			return nil, fmt.Errorf("shake hands: %w", err)
 		}
-		c.nc = secure
 	}
 	c.br = bufio.NewReaderSize(c, readSize)
 	t.dials.Add(1)
 	return c, nil
 }
+
+// secure makes TLS over w. Under TLS 1.3 the client is done before the server has
+// seen that it has no certificate to show; a server that wants one says so within
+// a round trip, and is given that long before anything is sent to it.
+func (p *pool) secure(ctx context.Context, w *wire) (net.Conn, error) {
+	asked := false
+	config := p.config
+	if len(config.Certificates) == 0 {
+		config = config.Clone()
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			asked = true
+			return new(tls.Certificate), nil
+		}
+	}
+	began := time.Now()
+	c := tls.Client(w, config)
+	if err := c.HandshakeContext(ctx); err != nil {
+		return w, err
+	}
+	if !asked || c.ConnectionState().Version < tls.VersionTLS13 {
+		return c, nil
+	}
+	if err := c.SetReadDeadline(deadline(ctx, max(refusalWait, 2*time.Since(began)))); err != nil {
+		return w, err
+	}
+	switch n, err := c.Read(make([]byte, 1)); {
+	case n > 0:
+		return w, fmt.Errorf("%w: the server speaks first", ErrMalformed)
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+		return w, fmt.Errorf("the server wants a client certificate, and none is configured: %w", err)
+	}
+	return c, ctx.Err()
+}
+
+// refusalWait is the least time that a server has to refuse a client without a
+// certificate.
+const refusalWait = 250 * time.Millisecond
 
 // alive looks, without waiting, at what an idle connection has received. Only
 // silence is good: an end means that it is stale, data that it would answer the

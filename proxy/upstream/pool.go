@@ -1,9 +1,12 @@
 package upstream
 
 import (
+	"crypto/rsa"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -54,6 +57,9 @@ func (t *Transport) poolOf(key Key) (*pool, error) {
 	return p, nil
 }
 
+// minRSA is the shortest RSA key, in bits, that public authorities may certify.
+const minRSA = 2048
+
 // clientConfig verifies by trust and by nothing less. The session cache is the
 // pool's own: a session carries the client's identity, and a resumed one is not
 // verified against the roots again.
@@ -76,10 +82,27 @@ func clientConfig(key Key, trust Trust) *tls.Config {
 			tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
 		},
 		NextProtos:         []string{"http/1.1"},
+		VerifyConnection:   checkKeys,
 		ClientSessionCache: tls.NewLRUClientSessionCache(8),
 		// A request of up to 16 KiB leaves in one record and one system call.
 		DynamicRecordSizingDisabled: true,
 	}
+}
+
+// checkKeys wants one chain whose keys are all long enough to vouch for a provider.
+// The standard library takes shorter ones, which private authorities still certify.
+func checkKeys(s tls.ConnectionState) error {
+	for _, chain := range s.VerifiedChains {
+		if !slices.ContainsFunc(chain, hasShortKey) {
+			return nil
+		}
+	}
+	return fmt.Errorf("every chain of certificates has an RSA key of less than %d bits", minRSA)
+}
+
+func hasShortKey(c *x509.Certificate) bool {
+	key, ok := c.PublicKey.(*rsa.PublicKey)
+	return ok && key.N.BitLen() < minRSA
 }
 
 // dropOldest forgets the pool used least recently. Connections in use there are
