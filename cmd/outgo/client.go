@@ -128,25 +128,9 @@ func (e *apiError) Error() string { return e.message }
 // do calls the API and reads its answer into out, which may be nil, or a
 // *json.RawMessage for the answer as it came.
 func (c *control) do(method, path string, in, out any) error {
-	var body io.Reader
-	if in != nil {
-		b, err := json.Marshal(in)
-		if err != nil {
-			return err
-		}
-		body = bytes.NewReader(b)
-	}
-	req, err := http.NewRequest(method, "http://outgo/api/v1"+path, body)
+	resp, err := c.send(context.Background(), method, path, in)
 	if err != nil {
 		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	if c.key != "" {
-		req.Header.Set("x-api-key", c.key)
-	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return fmt.Errorf("call outgo: %w", err)
 	}
 	defer func() { _ = resp.Body.Close() }() // it was read to its end, or the error says so
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
@@ -154,11 +138,7 @@ func (c *control) do(method, path string, in, out any) error {
 		return fmt.Errorf("call outgo: %w", err)
 	}
 	if resp.StatusCode >= 300 {
-		var e struct{ Error, Detail string }
-		if json.Unmarshal(answer, &e) != nil || e.Error+e.Detail == "" {
-			e.Detail = fmt.Sprintf("status %d", resp.StatusCode)
-		}
-		return &apiError{resp.StatusCode, e.Error + e.Detail}
+		return refusal(resp.StatusCode, answer)
 	}
 	if out == nil {
 		return nil
@@ -167,4 +147,39 @@ func (c *control) do(method, path string, in, out any) error {
 		return fmt.Errorf("read outgo's answer: %w", err)
 	}
 	return nil
+}
+
+// send calls the API with in, which may be nil, as the body. The caller closes the
+// answer.
+func (c *control) send(ctx context.Context, method, path string, in any) (*http.Response, error) {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return nil, err
+		}
+		body = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://outgo/api/v1"+path, body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if c.key != "" {
+		req.Header.Set("x-api-key", c.key)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("call outgo: %w", err)
+	}
+	return resp, nil
+}
+
+// refusal is an answer of the API that is not a success.
+func refusal(status int, answer []byte) error {
+	var e struct{ Error, Detail string }
+	if json.Unmarshal(answer, &e) != nil || e.Error+e.Detail == "" {
+		e.Detail = fmt.Sprintf("status %d", status)
+	}
+	return &apiError{status, e.Error + e.Detail}
 }

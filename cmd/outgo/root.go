@@ -81,6 +81,7 @@ provider's own answer as the receipt.`,
 	root.AddCommand(
 		newServe(opt), newRun(opt), newDemo(opt), newExplain(opt), newCheck(opt), newCA(opt), newEnv(opt),
 		newApprovals(opt), newRequests(opt), newKeys(opt), newFreeze(opt, true), newFreeze(opt, false),
+		newAudit(opt),
 		newHealthcheck(opt), newVersion(opt),
 	)
 	root.InitDefaultCompletionCmd()

@@ -1,9 +1,15 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/outgo/outgo/engine/store"
+	"github.com/outgo/outgo/engine/store/badgerstore"
 )
 
 // TestMain lets the test binary be outgo itself, under which name scripts find
@@ -16,11 +22,44 @@ func TestMain(m *testing.M) {
 // each in a directory of its own that is its home as well.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+		Dir:  "testdata/script",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"tamper": tamper},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("NO_COLOR", "1")
 			return nil
 		},
 	})
+}
+
+// tamper writes to a ledger past outgo, as an attacker does who has its files:
+//
+//	tamper flip DIR PREFIX     a bit of the last value whose key begins with PREFIX
+//	tamper delete DIR PREFIX   that value
+//	tamper swap DIR PREFIX     the last two of them
+func tamper(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: tamper flip|delete|swap DIR PREFIX")
+	}
+	st, err := badgerstore.Open(badgerstore.Options{Dir: ts.MkAbs(args[1])})
+	ts.Check(err)
+	err = st.Update(context.Background(), func(tx store.Tx) error {
+		last, err := tx.Scan("v1/main/"+args[2], "", true, 2)
+		if err != nil || len(last) < 2 {
+			return errors.Join(err, errors.New("there are not two such values"))
+		}
+		a, b := last[0], last[1]
+		switch args[0] {
+		case "flip":
+			flipped := bytes.Clone(a.Value)
+			flipped[len(flipped)/2] ^= 1
+			return tx.Put(a.Key, flipped)
+		case "delete":
+			return tx.Delete(a.Key)
+		case "swap":
+			return errors.Join(tx.Put(a.Key, b.Value), tx.Put(b.Key, a.Value))
+		}
+		return errors.New("do not know how to " + args[0])
+	})
+	ts.Check(errors.Join(err, st.Close()))
 }

@@ -13,6 +13,8 @@ func (s *Server) own() []Route {
 		Handle("GET", "/about", Anyone, Problem, func(*Call) (int, any, error) { return 200, s.opt.About, nil }),
 		Handle("POST", "/freeze", Approver|Admin, Problem, func(c *Call) (int, any, error) { return s.freeze(c, true) }),
 		Handle("POST", "/unfreeze", Admin, Problem, func(c *Call) (int, any, error) { return s.freeze(c, false) }),
+		Handle("GET", "/audit", Admin, Problem, s.audit),
+		Handle("GET", "/audit/export", Admin, Problem, s.exportAudit),
 		Handle("GET", "/requests/{id}", Admin|Approver, Problem, s.request),
 		Handle("POST", "/requests/{id}/settle", Admin, Problem, func(c *Call) (int, any, error) { return s.testify(c, true) }),
 		Handle("POST", "/requests/{id}/fail", Admin, Problem, func(c *Call) (int, any, error) { return s.testify(c, false) }),
