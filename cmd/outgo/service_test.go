@@ -131,17 +131,17 @@ func (d *service) signal(sig os.Signal) {
 	}
 }
 
-// ended waits for the process to end and returns its error and how long it took.
-func (d *service) ended(limit time.Duration) (error, time.Duration) {
+// ended waits for the process to end and returns how long it took and its error.
+func (d *service) ended(limit time.Duration) (took time.Duration, err error) {
 	d.t.Helper()
 	since := time.Now()
 	select {
 	case err := <-d.exited:
 		d.cmd = nil
-		return err, time.Since(since)
+		return time.Since(since), err
 	case <-time.After(limit):
 		d.t.Fatalf("outgo still runs after %s:\n%s", limit, d.log)
-		return nil, limit
+		return limit, nil
 	}
 }
 
@@ -149,7 +149,7 @@ func (d *service) ended(limit time.Duration) (error, time.Duration) {
 func (d *service) stop() {
 	d.t.Helper()
 	d.signal(syscall.SIGTERM)
-	if err, _ := d.ended(20 * time.Second); err != nil {
+	if _, err := d.ended(20 * time.Second); err != nil {
 		d.t.Errorf("outgo serve: %v", err)
 	}
 }
