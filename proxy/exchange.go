@@ -1,9 +1,9 @@
 package proxy
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -83,7 +83,16 @@ type exchange struct {
 
 	start time.Time
 	line  Line
+
+	scratch []byte // memory for what is hashed
 }
+
+// exchanges are those that have ended, without anything but their scratch: one is
+// two kilobytes of memory, which every call needs and none keeps.
+var exchanges = sync.Pool{New: func() any { return new(exchange) }}
+
+// maxScratch is the longest scratch that is kept for another call.
+const maxScratch = 16 << 10
 
 // maxTurns bounds how often one call goes from waiting to beginning and back,
 // which it does when what was approved is not what would be sent.
@@ -101,9 +110,10 @@ type handOver struct{}
 func (handOver) Error() string { return "still held after the time to wait" }
 
 func (p *Proxy) newExchange(ctx *fasthttp.RequestCtx, w *wire, r *route, host, agent string) *exchange {
-	x := &exchange{
+	x := exchanges.Get().(*exchange) //nolint:forcetypeassert // nothing else is put in
+	*x = exchange{
 		p: p, w: w, ctx: ctx, route: r, rail: r.Rail, agent: agent,
-		port: w.port, plain: w.plain, start: p.clock(),
+		port: w.port, plain: w.plain, start: p.clock(), scratch: x.scratch,
 	}
 	x.call.Host, x.call.Method, x.call.Header = host, w.head.method, w.head.fields
 	x.line = Line{Agent: agent, Rail: r.Rail.Name(), Host: host, Method: w.head.method}
@@ -132,8 +142,8 @@ func (x *exchange) authorize() (spend.Ruling, error) {
 	if !x.judged.Intent.LookedUp.IsZero() && !x.p.still(&x.w.peer, x.agent) {
 		return spend.Ruling{}, errRevoked // while the provider was asked
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), x.p.times.Decide)
-	defer cancel()
+	ctx := newWithin(x.p.times.Decide)
+	defer ctx.end()
 	r, err := x.p.opt.Gate.Authorize(ctx, x.judged.Intent)
 	if err != nil {
 		return spend.Ruling{}, fmt.Errorf("authorize call: %w", err)
@@ -165,6 +175,16 @@ func (x *exchange) end() {
 		x.ctx.SetConnectionClose()
 	}
 	x.p.opt.Observe(x.line)
+	x.free()
+}
+
+// free gives the exchange's memory to another call. Nothing may use x after it.
+func (x *exchange) free() {
+	if cap(x.scratch) > maxScratch {
+		x.scratch = nil
+	}
+	*x = exchange{scratch: x.scratch}
+	exchanges.Put(x)
 }
 
 // account fills in the rest of the call's line.

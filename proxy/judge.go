@@ -114,39 +114,37 @@ func (x *exchange) complete(in *spend.Intent) {
 		in.Rail = x.rail.Name()
 	}
 	if x.credential == "" {
-		x.credential = x.p.opt.Digest("credential", x.call.Get("Authorization"))
+		x.credential = x.w.credentialOf(x.call.Get("Authorization"), x.p.opt.Digest)
 	}
 	in.DedupKey, in.SentKey = "", ""
 	if x.judged.Key != "" {
 		in.DedupKey = x.p.opt.Digest("dedup", in.Agent, "wire:"+in.Rail, x.credential, in.ActingAccount, x.judged.Key)
 		in.SentKey = sentKeyPrefix + x.p.opt.Digest("upstream-key", in.Agent, x.judged.Key)[:keyDigits]
 	}
-	var f fingerprint
-	f.grow(len(x.judged.Canonical))
+	b := x.scratch[:0]
 	for _, part := range [...]string{encoder, in.Rail, x.call.Host, x.call.Method, x.call.Path} {
-		f.add(part)
+		b = appendPart(b, part)
 	}
-	f.add(string(x.judged.Canonical))
+	b = appendPart(b, x.judged.Canonical)
 	for _, part := range [...]string{in.ActingAccount, string(in.Mode), x.judged.Version, x.credential} {
-		f.add(part)
+		b = appendPart(b, part)
 	}
-	in.Fingerprint = f.String()
+	x.scratch = b
+	in.Fingerprint = fingerprint(b)
 }
 
-// fingerprint hashes parts, each behind its length.
-type fingerprint struct{ b []byte }
-
-func (f *fingerprint) grow(n int) { f.b = make([]byte, 0, n+512) }
-
-func (f *fingerprint) add(part string) {
-	f.b = binary.BigEndian.AppendUint64(f.b, uint64(len(part)))
-	f.b = append(f.b, part...)
+// appendPart appends a part of what a fingerprint covers behind its length.
+func appendPart[T string | []byte](b []byte, part T) []byte {
+	b = binary.BigEndian.AppendUint64(b, uint64(len(part)))
+	return append(b, part...)
 }
 
-// String returns the hash in hex.
-func (f *fingerprint) String() string {
-	sum := sha256.Sum256(f.b)
-	return hex.EncodeToString(sum[:])
+// fingerprint is a SHA-256 in hex.
+func fingerprint(b []byte) string {
+	sum := sha256.Sum256(b)
+	var digits [2 * sha256.Size]byte
+	hex.Encode(digits[:], sum[:])
+	return string(digits[:])
 }
 
 // upstreamKey is the idempotency key that the provider gets: the agent's own

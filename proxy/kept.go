@@ -16,6 +16,9 @@ import (
 // maxKept is the longest reply, encoded, that is kept for repeats.
 const maxKept = 256 << 10
 
+// keptHead is about the length of a reply's head as it is kept.
+const keptHead = 512
+
 // keptVersion is the first byte of an encoded reply.
 const keptVersion = 1
 
@@ -24,7 +27,7 @@ const keptVersion = 1
 // body; numbers are uvarints, strings stand behind their length.
 func keep(in *fasthttp.Response) []byte {
 	body := in.Body()
-	b := make([]byte, 0, 1<<10+len(body))
+	b := make([]byte, 0, keptHead+len(body))
 	b = append(b, keptVersion)
 	b = binary.AppendUvarint(b, uint64(in.StatusCode())) //nolint:gosec // a status has three digits
 	fields := 0
@@ -46,52 +49,53 @@ func keep(in *fasthttp.Response) []byte {
 }
 
 func isKept(name []byte) bool {
-	s := string(name)
-	return !isHop(s) && !equalsAny(s, "Content-Length", "Date")
+	return !isHop(string(name)) && !strings.EqualFold(string(name), "Content-Length") && !strings.EqualFold(string(name), "Date")
 }
 
 var errKept = errors.New("read kept reply: damaged")
 
-// unkeep is the inverse of keep. The body is a part of b.
+// unkeep is the inverse of keep. The body is a part of b; names and values are
+// parts of one copy of the head.
 func unkeep(b []byte) (rails.Reply, error) {
 	if len(b) == 0 || b[0] != keptVersion {
 		return rails.Reply{}, errKept
 	}
-	b = b[1:]
-	bad := false
-	number := func() int {
-		n, size := binary.Uvarint(b)
-		if size <= 0 || n > 1<<30 {
-			bad = true
-			return 0
-		}
-		b = b[size:]
-		return int(n)
-	}
-	text := func() string {
-		n := number()
-		if bad || n > len(b) {
-			bad = true
-			return ""
-		}
-		s := string(b[:n])
-		b = b[n:]
-		return s
-	}
-	r := rails.Reply{Status: number()}
-	fields := number()
-	if bad || fields > len(b)/2 || r.Status < 100 || r.Status > 999 {
+	at := 1
+	status, ok1 := keptNumber(b, &at)
+	fields, ok2 := keptNumber(b, &at)
+	if !ok1 || !ok2 || fields > (len(b)-at)/2 || status < 100 || status > 999 {
 		return rails.Reply{}, errKept
 	}
-	r.Header = make([]rails.Field, 0, fields)
+	begin := at
+	for range 2 * fields {
+		n, ok := keptNumber(b, &at)
+		if !ok || n > len(b)-at {
+			return rails.Reply{}, errKept
+		}
+		at += n
+	}
+	head := string(b[begin:at])
+	r := rails.Reply{Status: status, Header: make([]rails.Field, 0, fields), Body: b[at:]}
+	at = begin
+	text := func() string {
+		n, _ := keptNumber(b, &at)
+		at += n
+		return head[at-n-begin : at-begin]
+	}
 	for range fields {
 		r.Header = append(r.Header, rails.Field{Name: text(), Value: text()})
 	}
-	if bad {
-		return rails.Reply{}, errKept
-	}
-	r.Body = b
 	return r, nil
+}
+
+// keptNumber reads the number at b[*at] and moves behind it.
+func keptNumber(b []byte, at *int) (int, bool) {
+	n, size := binary.Uvarint(b[*at:])
+	if size <= 0 || n > 1<<30 {
+		return 0, false
+	}
+	*at += size
+	return int(n), true
 }
 
 // readReply returns a whole reply as a rail reads it, in memory of its own and

@@ -89,8 +89,8 @@ func finishSafely(g Gate, id spend.ID, o spend.Outcome, limit time.Duration) (er
 			err = fmt.Errorf("record outcome: panic: %v", v)
 		}
 	}()
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
+	ctx := newWithin(limit)
+	defer ctx.end()
 	if err := g.Finish(ctx, id, o); err != nil {
 		return fmt.Errorf("record outcome: %w", err)
 	}

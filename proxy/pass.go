@@ -57,7 +57,7 @@ func cleanReply(r *fasthttp.Response) {
 	var hops []string
 	for name := range r.Header.All() {
 		if isHop(string(name)) && string(name) != fasthttp.HeaderTransferEncoding {
-			hops = append(hops, string(name))
+			hops = append(hops, string(name)) // none, as a rule
 		}
 	}
 	for _, name := range hops {

@@ -50,11 +50,9 @@ func (x *exchange) forward() (sent bool, err error) {
 		out.Header.Set(x.judged.KeyHeader, x.upstreamKey())
 	}
 	out.SetBodyRaw(x.judged.Body)
-	ctx, cancel := context.WithTimeout(context.Background(), x.p.times.Reply)
-	defer cancel()
 	began := x.p.clock()
 	x.forwarded = true
-	sent, err = x.p.up.Do(ctx, x.key(), out, &x.ctx.Response, upstream.Mode{MaxReply: maxReply})
+	sent, err = x.p.up.Do(context.Background(), x.key(), out, &x.ctx.Response, upstream.Mode{MaxReply: maxReply, Within: x.p.times.Reply})
 	x.line.Upstream += x.since(began)
 	fasthttp.ReleaseRequest(out)
 	return sent, err

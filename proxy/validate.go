@@ -115,10 +115,27 @@ func hasPrefixFold(s, prefix string) bool {
 // isHop reports whether a field is between two neighbours only and is never
 // passed on: the connection's own, the proxy's, and claims made to outgo.
 func isHop(name string) bool {
-	if hasPrefixFold(name, "Outgo-") || hasPrefixFold(name, "Proxy-") {
-		return true
+	if name == "" {
+		return false
 	}
-	return equalsAny(name, "Connection", "Keep-Alive", "TE", "Trailer", "Transfer-Encoding", "Upgrade", "HTTP2-Settings")
+	// The first letter tells most names apart.
+	switch name[0] | 0x20 {
+	case 'o':
+		return hasPrefixFold(name, "Outgo-")
+	case 'p':
+		return hasPrefixFold(name, "Proxy-")
+	case 'c':
+		return strings.EqualFold(name, "Connection")
+	case 'k':
+		return strings.EqualFold(name, "Keep-Alive")
+	case 't':
+		return equalsAny(name, "TE", "Trailer", "Transfer-Encoding")
+	case 'u':
+		return strings.EqualFold(name, "Upgrade")
+	case 'h':
+		return strings.EqualFold(name, "HTTP2-Settings")
+	}
+	return false
 }
 
 // isNamedHop reports whether the values of Connection name a field, which makes

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -45,6 +46,11 @@ type wire struct {
 	times   *Timeouts
 	whole   bool // a body has one deadline, not one for each read
 	busy    *tally
+
+	// What the Authorization of the last judged call was, as a hash, and its keyed
+	// digest: an agent says the same on every call of a connection.
+	authorization [sha256.Size]byte
+	credential    string
 
 	head  head
 	fault *rails.Refusal // the message under way breaks the grammar
@@ -447,6 +453,14 @@ func linger(c, raw net.Conn) {
 
 // timedOut reports whether err is a deadline that passed.
 func timedOut(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
+
+// credentialOf returns the digest of an Authorization.
+func (w *wire) credentialOf(authorization string, digest func(label string, parts ...string) string) string {
+	if now := sha256.Sum256([]byte(authorization)); w.credential == "" || w.authorization != now {
+		w.authorization, w.credential = now, digest("credential", authorization)
+	}
+	return w.credential
+}
 
 // secured reports whether TLS was made with the agent.
 func (w *wire) secured() bool {

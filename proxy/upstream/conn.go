@@ -96,6 +96,7 @@ type conn struct {
 	frame     frame
 	idleFor   time.Duration
 	idleSince time.Time
+	until     time.Time   // when the exchange ends at the latest; zero for no bound
 	stop      func() bool // ends watch
 	closeOnce sync.Once
 }
@@ -113,11 +114,14 @@ func (c *conn) Read(p []byte) (int, error) {
 }
 
 // dial opens a connection for p and shakes hands.
-func (t *Transport) dial(ctx context.Context, p *pool) (*conn, error) {
+func (t *Transport) dial(ctx context.Context, p *pool, until time.Time) (*conn, error) {
 	if err := t.countOpen(p); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, t.timeouts.Dial)
+	if latest := time.Now().Add(t.timeouts.Dial); until.IsZero() || latest.Before(until) {
+		until = latest
+	}
+	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	raw, err := t.dialRaw(ctx, p.key)
 	if err != nil {
@@ -209,17 +213,26 @@ func (c *conn) unwatch() bool {
 // setReadDeadline sets the earlier of now+d and ctx's deadline. ctx is looked at
 // last: a watch that fired in between has set a deadline that this one replaced.
 func (c *conn) setReadDeadline(ctx context.Context, d time.Duration) error {
-	if err := c.nc.SetReadDeadline(deadline(ctx, d)); err != nil {
+	if err := c.nc.SetReadDeadline(c.deadline(ctx, d)); err != nil {
 		return err
 	}
 	return ctx.Err()
 }
 
 func (c *conn) setWriteDeadline(ctx context.Context, d time.Duration) error {
-	if err := c.nc.SetWriteDeadline(deadline(ctx, d)); err != nil {
+	if err := c.nc.SetWriteDeadline(c.deadline(ctx, d)); err != nil {
 		return err
 	}
 	return ctx.Err()
+}
+
+// deadline is the earliest of now+d, the exchange's end and ctx's deadline.
+func (c *conn) deadline(ctx context.Context, d time.Duration) time.Time {
+	at := deadline(ctx, d)
+	if !c.until.IsZero() && c.until.Before(at) {
+		return c.until
+	}
+	return at
 }
 
 func deadline(ctx context.Context, d time.Duration) time.Time {

@@ -75,6 +75,12 @@ type Mode struct {
 	// Idle is how long a connection may have been unused to be taken for this
 	// exchange, and how long it is kept after it; 5 s when zero.
 	Idle time.Duration
+	// Within bounds the exchange as a deadline of its context would, for less:
+	// nothing has to watch for it beside the connection's own deadlines. 0 for no
+	// bound.
+	Within time.Duration
+
+	until time.Time // now and Within
 }
 
 // Timeouts bound the phases of an exchange; the context's deadline, when
@@ -185,6 +191,9 @@ func (t *Transport) exchange(ctx context.Context, key Key, req *fasthttp.Request
 	if mode.MaxReply <= 0 && !mode.Stream {
 		mode.MaxReply = defaultMaxReply
 	}
+	if mode.Within > 0 {
+		mode.until = time.Now().Add(mode.Within)
+	}
 	resp.ResetBody()
 	resp.SkipBody = req.Header.IsHead()
 	resp.Header.DisableNormalizing()
@@ -226,11 +235,12 @@ func (t *Transport) send(ctx context.Context, key Key, out *outgoing, mode Mode)
 	c = t.takeIdle(p, mode.Idle)
 	for {
 		if c == nil {
-			if c, err = t.dial(ctx, p); err != nil {
+			if c, err = t.dial(ctx, p, mode.until); err != nil {
 				return nil, false, fmt.Errorf("%w: connect to %s: %w", ErrNotSent, key.Host, because(ctx, err))
 			}
 		}
 		c.watch(ctx)
+		c.until = mode.until
 		before := c.wire.written
 		if err = c.write(ctx, out); err == nil {
 			return c, true, nil
