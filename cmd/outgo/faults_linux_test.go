@@ -236,6 +236,18 @@ func tail(text string, n int) string {
 	return strings.Join(all[max(0, len(all)-n):], "\n")
 }
 
+// lastWords is what a daemon has printed beside its log, as the runtime does when
+// it gives up.
+func (d *daemon) lastWords() string {
+	var said []string
+	for line := range strings.Lines(d.log.String()) {
+		if !strings.HasPrefix(line, "{") && len(said) < 40 {
+			said = append(said, line)
+		}
+	}
+	return strings.Join(said, "")
+}
+
 // eventually waits until met, for at most limit.
 func eventually(t *testing.T, what string, limit time.Duration, met func() bool) {
 	t.Helper()

@@ -19,8 +19,9 @@ import (
 // restart. What a commit writes has its blocks beforehand (reserve.go); the margin
 // covers the tables that it sets in motion: of the memory tables, and of a
 // compaction of all there may be of the youngest level, which looks again before
-// each table (ear.go).
-const minFree = 192 << 20
+// each table (ear.go). It must outlast the tenth of a second for which a table is
+// under way, whatever else writes to the disk meanwhile.
+const minFree = 256 << 20
 
 // memTable is the size of a memory table, and of the log beside it.
 const memTable = 16 << 20

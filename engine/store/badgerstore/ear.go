@@ -96,11 +96,13 @@ func (e *ear) park(by int) {
 	e.parked += by
 }
 
-// What a trial asks for: a table with its blocks, mapped, and descriptors for it
-// and for others that are made at the same time.
+// What a trial asks for: a table with its blocks, in a disk that will not be full
+// before it is written, and descriptors for it and for others that are made at the
+// same time.
 const (
 	trialPrefix = "room-"
 	trialSize   = 48 << 20
+	trialFree   = 128 << 20
 	trialFiles  = 16
 )
 
@@ -114,7 +116,7 @@ func (e *ear) trial() (err error) {
 	e.mu.Lock()
 	look := e.free
 	e.mu.Unlock()
-	if free, err := look(e.dir); err != nil || free < trialSize {
+	if free, err := look(e.dir); err != nil || free < trialFree {
 		return errors.Join(err, syscall.ENOSPC)
 	}
 	if err := allocate(f, trialSize); err != nil {

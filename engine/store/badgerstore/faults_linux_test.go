@@ -133,7 +133,7 @@ func TestWithoutRoomForTheNextLogNothingIsWritten(t *testing.T) {
 // error, or ends the process. So it waits, and so does Close, but not for ever.
 func TestACompactionWaitsForRoom(t *testing.T) {
 	s := open(t, t.TempDir())
-	full := func(string) (uint64, error) { return trialSize - 1, nil }
+	full := func(string) (uint64, error) { return trialFree - 1, nil }
 	s.ear.look(full)
 	dice := rand.New(rand.NewPCG(1, 2))
 	value := noise(dice, maxValue)
