@@ -36,6 +36,8 @@ func TestFaults(t *testing.T) {
 		{"a process that is killed at any moment loses nothing and repeats nothing", killRounds},
 		{"a machine that loses its power loses nothing and repeats nothing", powerRounds},
 		{"a disk that fills up stops spending and nothing else", fullRounds},
+		{"a disk that is full at the start is named and can be mended", fullAtStart},
+		{"a data directory that cannot be written is named", unwritable},
 	} {
 		t.Run(c.sentence, func(t *testing.T) { c.run(t, binary) })
 	}
@@ -112,10 +114,19 @@ policies:
 // begin starts argv, which is outgo or something that runs it, and reads its log.
 func begin(t *testing.T, data string, argv ...string) *daemon {
 	t.Helper()
+	return beginAs(t, data, uint32(os.Geteuid()), argv...)
+}
+
+// beginAs is begin as another user.
+func beginAs(t *testing.T, data string, uid uint32, argv ...string) *daemon {
+	t.Helper()
 	d := &daemon{cmd: exec.Command(argv[0], argv[1:]...), data: data, log: &lines{}, exited: make(chan struct{})}
 	d.cmd.Env = []string{"HOME=" + filepath.Dir(data), "PATH=" + os.Getenv("PATH")}
 	// A child of the child must not outlive it: they are killed as a group.
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if uid != uint32(os.Geteuid()) {
+		d.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uid, Gid: uid}
+	}
 	out, err := d.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
