@@ -74,9 +74,8 @@ type committer struct {
 }
 
 type commitStats struct {
-	batches, actions, failures uint64
-	bytes                      uint64
-	took                       time.Duration
+	failures, bytes uint64
+	latency, sizes  Tally // in microseconds, and in actions
 }
 
 // position is the value at keys.head.
@@ -201,10 +200,7 @@ func (c *committer) commit(batch []*pending) (left []*pending) {
 		c.anchor.Moved(did.head)
 	}
 	c.mu.Lock()
-	c.stats.batches++
-	c.stats.actions += uint64(did.taken)
-	c.stats.bytes += uint64(did.size)
-	c.stats.took += c.clock().Sub(start)
+	c.stats.add(did.taken, did.size, c.clock().Sub(start))
 	c.mu.Unlock()
 	for _, p := range batch[:did.taken] {
 		for _, f := range p.after {

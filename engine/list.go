@@ -147,12 +147,15 @@ func (e *Engine) Preview(ctx context.Context, in spend.Intent) (v spend.Verdict,
 
 // Stats is a snapshot for metrics.
 type Stats struct {
-	Batches, Actions, Failures, Bytes uint64
-	CommitTime                        time.Duration
-	Waiting                           int    // live calls that wait for a person
-	Stopped                           bool   // the ledger refuses everything
-	Frozen                            bool   // all or some spending is frozen
-	Unfit                             string // why outgo itself has stopped all spending; "" = it has not
+	Batches  uint64 // commits
+	Failures uint64 // commits that failed
+	Bytes    uint64 // written by those that did not
+	Latency  Tally  // of commits, in microseconds
+	Sizes    Tally  // of commits, in actions
+	Waiting  int    // live calls that wait for a person
+	Stopped  bool   // the ledger refuses everything
+	Frozen   bool   // all or some spending is frozen
+	Unfit    string // why outgo itself has stopped all spending; "" = it has not
 	// Unknown is how many payments had been executing for longer than a call
 	// takes when the last Inquiry looked, and Reconciled what the questions about
 	// them came to: "settled", "failed", "unproved", "unanswered" (the provider
@@ -166,8 +169,8 @@ func (e *Engine) Stats() Stats {
 	c := e.commit
 	c.mu.Lock()
 	s := Stats{
-		Batches: c.stats.batches, Actions: c.stats.actions, Failures: c.stats.failures,
-		Bytes: c.stats.bytes, CommitTime: c.stats.took, Stopped: c.stopped != nil,
+		Batches: c.stats.sizes.Count(), Failures: c.stats.failures, Bytes: c.stats.bytes, Stopped: c.stopped != nil,
+		Latency: c.stats.latency.clone(), Sizes: c.stats.sizes.clone(),
 	}
 	c.mu.Unlock()
 	q := &e.inquired

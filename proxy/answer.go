@@ -29,11 +29,11 @@ func (x *exchange) fail(err error) {
 			Message: fmt.Sprintf("%s: %s. Nothing was sent. Sending it again will not help before an operator gives this agent a new key.", spend.KeyRevoked, keyRevoked)})
 		x.ctx.SetConnectionClose()
 	case errors.As(err, &lookup):
-		x.line.Err = err.Error()
+		x.line.Err, x.line.Cause = err.Error(), failCause(err)
 		x.answer(rails.Answer{Situation: rails.Unavailable, Code: spend.LookupFailed, Request: x.request.ID,
 			Message: fmt.Sprintf("outgo asked the provider what this call would move (%s) and got no usable answer. Nothing was sent. Sending it again later is safe.", lookup.lookup)})
 	default:
-		x.line.Err = err.Error()
+		x.line.Err, x.line.Cause = err.Error(), failCause(err)
 		if !errors.Is(err, errDraining) {
 			x.p.log.Error("a call could not be decided", zap.String("rail", x.line.Rail), zap.String("request", string(x.request.ID)), zap.Error(err))
 		}

@@ -164,6 +164,7 @@ func (x *exchange) end() {
 		case x.forwarded:
 			x.cut()
 		default:
+			x.line.Cause = "panic"
 			x.answer(rails.Answer{
 				Situation: rails.Unavailable, Code: spend.GuardUnavailable, Request: x.request.ID,
 				Message: "outgo failed while it judged this call. Nothing was sent. Sending it again is safe.",

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -38,13 +40,22 @@ type Line struct {
 	Upstream time.Duration // waiting for the provider, lookups included
 	Total    time.Duration
 	Err      string
+	// Cause says why outgo could not decide, in a call that it therefore did not
+	// send: "draining", "lookup" (the provider did not tell what the call would
+	// move), "ledger", "timeout", "panic" or "internal"; "" otherwise.
+	Cause string
 }
+
+// Added is the time that outgo itself has taken.
+func (l *Line) Added() time.Duration { return max(0, l.Total-l.Held-l.Upstream) }
 
 // Stats is a snapshot of what the proxy has counted since it was made.
 type Stats struct {
 	Conns       int    // open connections, of tunnels both ends
 	Calls       int    // calls under way
 	Tunnels     int64  // tunnels open
+	Tunneled    uint64 // tunnels that were ever open
+	TunnelBytes uint64 // carried through them, both ways, counted when a direction ends
 	TurnedAway  uint64 // connections over Options.MaxConns
 	Handshakes  uint64 // TLS handshakes with agents that succeeded
 	LateFinish  int    // outcomes that the gate has not recorded yet
@@ -55,6 +66,8 @@ type Stats struct {
 // counts are the counters behind Stats.
 type counts struct {
 	tunnels    atomic.Int64
+	tunneled   atomic.Uint64
+	bytes      atomic.Uint64
 	turnedAway atomic.Uint64
 	handshakes atomic.Uint64
 
@@ -74,6 +87,7 @@ func (p *Proxy) Stats() Stats {
 	waiting, lost := p.late.counts()
 	s := Stats{
 		Conns: p.conns.len(), Calls: p.busy.count(), Tunnels: p.counts.tunnels.Load(),
+		Tunneled: p.counts.tunneled.Load(), TunnelBytes: p.counts.bytes.Load(),
 		TurnedAway: p.counts.turnedAway.Load(), Handshakes: p.counts.handshakes.Load(),
 		LateFinish: waiting, LostFinish: lost, HandshakeBy: map[string]uint64{},
 	}
@@ -107,6 +121,21 @@ func (p *Proxy) countHandshake(from net.Addr, host, cause string, err error) {
 		zap.Stringer("client", addr), zap.String("host", host), zap.String("cause", cause), zap.Error(err))
 }
 
+// failCause says in one word why a call could not be decided.
+func failCause(err error) string {
+	switch lookup := (*lookupError)(nil); {
+	case errors.Is(err, errDraining):
+		return "draining"
+	case errors.As(err, &lookup):
+		return "lookup"
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, spend.Unknown):
+		return "timeout"
+	case errors.Is(err, spend.Unavailable):
+		return "ledger"
+	}
+	return "internal"
+}
+
 // countSilent counts a connection that ended without a request: GnuTLS (git,
 // wget) completes the handshake before it rejects the certificate.
 func (p *Proxy) countSilent(w *wire) {
@@ -127,7 +156,7 @@ func handshakeCause(err error) string {
 		return "no_certificate"
 	case timedOut(err):
 		return "timeout"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
 		strings.Contains(text, "bad record MAC"),
 		strings.Contains(text, "remote error") && strings.Contains(text, "certificate"):
 		return "ca_untrusted_suspected"

@@ -33,11 +33,12 @@ func (t *connection) tunnel() {
 		return
 	}
 	t.p.counts.tunnels.Add(1)
+	t.p.counts.tunneled.Add(1)
 	defer t.p.counts.tunnels.Add(-1)
 	back := make(chan struct{})
 	go func() {
 		defer close(back)
-		pour(t.client.Conn, server) //nolint:errcheck // forward reports what breaks the tunnel
+		t.pour(t.client.Conn, server) //nolint:errcheck // forward reports what breaks the tunnel
 	}()
 	err = t.forward(server)
 	if err != nil {
@@ -71,13 +72,15 @@ func (t *connection) forward(server net.Conn) error {
 	if _, err := server.Write(seen); err != nil {
 		return err
 	}
-	return pour(server, t.client.Conn)
+	t.p.counts.bytes.Add(uint64(len(seen)))
+	return t.pour(server, t.client.Conn)
 }
 
 // pour copies until src ends, and passes the end on. Both are raw sockets, so
 // that the kernel moves the bytes.
-func pour(dst, src net.Conn) error {
-	_, err := io.Copy(dst, src)
+func (t *connection) pour(dst, src net.Conn) error {
+	n, err := io.Copy(dst, src)
+	t.p.counts.bytes.Add(uint64(n)) //nolint:gosec // not negative
 	if half, ok := dst.(*net.TCPConn); ok && err == nil {
 		return half.CloseWrite()
 	}

@@ -88,12 +88,17 @@ func (e *evaluation) addUncountable(p *Policy) {
 
 // balances notes what each limited budget of p held.
 func (e *evaluation) balances(p *Policy, u *Usage) {
+	e.v.Balances = p.AppendBalances(e.v.Balances, u)
+}
+
+// AppendBalances appends what each limited budget of p holds.
+func (p *Policy) AppendBalances(found []spend.Balance, u *Usage) []spend.Balance {
 	note := func(period string, limit, used spend.Amount, resets time.Time) {
 		if limit.IsZero() {
 			return
 		}
 		used = orNought(used, p.Unit)
-		e.v.Balances = append(e.v.Balances, spend.Balance{
+		found = append(found, spend.Balance{
 			Policy: p.Name, PolicyID: p.ID, Period: period,
 			Limit: limit, Used: used, Remaining: left(limit, used), Resets: resets,
 		})
@@ -101,6 +106,7 @@ func (e *evaluation) balances(p *Policy, u *Usage) {
 	note("day", p.Daily, u.Day, u.DayEnds)
 	note("month", p.Monthly, u.Month, u.MonthEnds)
 	note("exposure", p.MaxExposure, u.Exposure, time.Time{})
+	return found
 }
 
 // exceeds reports whether a is more than limit, which Unlimited always is,
