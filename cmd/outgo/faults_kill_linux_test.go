@@ -76,6 +76,11 @@ func (s *survival) restart(t *testing.T, round int) {
 	if round > 0 {
 		ledger := s.daemon.entries(t, s.began)
 		s.executing += reconcile(t, s.bank, ledger, s.told)
+		for _, a := range s.told {
+			if n := s.bank.repeats(a.order); n > 0 {
+				t.Errorf("order %s was sent %d times more, and its agent had not asked for it", a.order, n)
+			}
+		}
 		s.owed = append(s.owed, owing(ledger, s.told)...)
 		s.sum()
 	}

@@ -21,22 +21,22 @@ import (
 	"github.com/outgo/outgo/rails/stripe/sandbox"
 )
 
-// A counter stands in for Stripe and counts what reaches it, whatever it then
-// makes of it: a second arrival of one order is a second payment, also where
-// Stripe's own idempotency would have caught it.
+// A counter stands in for Stripe and counts what reaches it by order: payments, and
+// the repeats of one that it recognises by their key, which are not payments.
 type counter struct {
 	url  string
 	bank *sandbox.Server
 	// padding lengthens each reply by so many bytes.
 	padding int
 
-	mu      sync.Mutex
-	arrived map[string]int    // by order
-	paid    map[string]string // order to PaymentIntent
+	mu       sync.Mutex
+	arrived  map[string]int    // by order, without repeats
+	repeated map[string]int    // by order
+	paid     map[string]string // order to PaymentIntent
 }
 
 func newCounter(t *testing.T) *counter {
-	c := &counter{bank: sandbox.New(sandbox.Options{}), arrived: make(map[string]int), paid: make(map[string]string)}
+	c := &counter{bank: sandbox.New(sandbox.Options{}), arrived: make(map[string]int), repeated: make(map[string]int), paid: make(map[string]string)}
 	srv := httptest.NewServer(c)
 	t.Cleanup(srv.Close)
 	c.url = srv.URL
@@ -56,24 +56,37 @@ func (c *counter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	order := form.Get("metadata[merchant]")
-	c.mu.Lock()
-	c.arrived[order]++
-	c.mu.Unlock()
 	r.Body = io.NopCloser(strings.NewReader(string(body)))
 	answer := httptest.NewRecorder()
 	c.bank.ServeHTTP(answer, r)
-	var intent struct{ ID string }
-	if json.Unmarshal(answer.Body.Bytes(), &intent) == nil && answer.Code == http.StatusOK {
-		c.mu.Lock()
-		c.paid[order] = intent.ID
-		c.mu.Unlock()
-	}
+	c.note(order, answer)
 	time.Sleep(rand.N(3 * time.Millisecond)) // the process may end while it waits
 	for name, values := range answer.Header() {
 		w.Header()[name] = values
 	}
 	w.WriteHeader(answer.Code)
 	_, _ = w.Write(append(answer.Body.Bytes(), bytes.Repeat([]byte{' '}, c.padding)...))
+}
+
+func (c *counter) note(order string, answer *httptest.ResponseRecorder) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if answer.Header().Get("Idempotent-Replayed") != "" {
+		c.repeated[order]++
+		return
+	}
+	c.arrived[order]++
+	var intent struct{ ID string }
+	if json.Unmarshal(answer.Body.Bytes(), &intent) == nil && answer.Code == http.StatusOK {
+		c.paid[order] = intent.ID
+	}
+}
+
+// repeats returns how often an order has come again after it was paid.
+func (c *counter) repeats(order string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.repeated[order]
 }
 
 // of returns how often an order has arrived, and the payment that it became.
