@@ -34,6 +34,7 @@ func TestFaults(t *testing.T) {
 		run      func(t *testing.T, binary string)
 	}{
 		{"a process that is killed at any moment loses nothing and repeats nothing", killRounds},
+		{"a first start that is killed at any moment can be repeated", killedAtStart},
 		{"a machine that loses its power loses nothing and repeats nothing", powerRounds},
 		{"a disk that fills up stops spending and nothing else", fullRounds},
 		{"a disk that is full at the start is named and can be mended", fullAtStart},
@@ -69,6 +70,8 @@ type daemon struct {
 	control string
 	took    time.Duration // from exec to ready
 	log     *lines
+	began   time.Time
+	serving chan struct{} // closed once proxy and control are set
 	exited  chan struct{} // closed once err is set
 	err     error
 }
@@ -121,7 +124,24 @@ func begin(t *testing.T, data string, argv ...string) *daemon {
 // beginAs is begin as another user.
 func beginAs(t *testing.T, data string, uid uint32, argv ...string) *daemon {
 	t.Helper()
-	d := &daemon{cmd: exec.Command(argv[0], argv[1:]...), data: data, log: &lines{}, exited: make(chan struct{})}
+	d := launch(t, data, uid, argv...)
+	select {
+	case <-d.serving:
+		d.awaitReady(t)
+	case <-d.exited:
+	case <-time.After(30 * time.Second):
+		t.Fatalf("outgo has not begun to serve within 30 s:\n%s", d.log)
+	}
+	return d
+}
+
+// launch starts argv as a user and does not wait for anything.
+func launch(t *testing.T, data string, uid uint32, argv ...string) *daemon {
+	t.Helper()
+	d := &daemon{
+		cmd: exec.Command(argv[0], argv[1:]...), data: data, log: &lines{},
+		serving: make(chan struct{}), exited: make(chan struct{}),
+	}
 	d.cmd.Env = []string{"HOME=" + filepath.Dir(data), "PATH=" + os.Getenv("PATH")}
 	// A child of the child must not outlive it: they are killed as a group.
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -132,30 +152,22 @@ func beginAs(t *testing.T, data string, uid uint32, argv ...string) *daemon {
 	if err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
+	d.began = time.Now()
 	if err := d.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(d.kill)
-	serving := make(chan struct{})
 	go func() {
-		d.read(out, serving)
+		d.read(out)
 		d.err = d.cmd.Wait()
 		close(d.exited)
 	}()
-	select {
-	case <-serving:
-		d.awaitReady(t, began)
-	case <-d.exited:
-	case <-time.After(30 * time.Second):
-		t.Fatalf("outgo has not begun to serve within 30 s:\n%s", d.log)
-	}
 	return d
 }
 
-// read takes in the log until it ends, and closes serving when it says where the
-// daemon listens.
-func (d *daemon) read(out io.Reader, serving chan struct{}) {
+// read takes in the log until it ends, and notes where the daemon listens when it
+// says so.
+func (d *daemon) read(out io.Reader) {
 	in := bufio.NewScanner(out)
 	in.Buffer(nil, 1<<20)
 	for in.Scan() {
@@ -163,20 +175,20 @@ func (d *daemon) read(out io.Reader, serving chan struct{}) {
 		var l struct{ Msg, Proxy, Control string }
 		if json.Unmarshal(in.Bytes(), &l) == nil && l.Msg == "outgo is serving" && d.proxy == "" {
 			d.proxy, d.control = l.Proxy, l.Control
-			close(serving)
+			close(d.serving)
 		}
 	}
 	_, _ = io.Copy(io.Discard, out) // a line too long must not stop the child
 }
 
 // awaitReady returns once /readyz has answered well, or not for long.
-func (d *daemon) awaitReady(t *testing.T, began time.Time) {
+func (d *daemon) awaitReady(t *testing.T) {
 	t.Helper()
 	var body string
-	for time.Since(began) < 30*time.Second {
+	for time.Since(d.began) < 30*time.Second {
 		status, text, err := d.get("/readyz")
 		if err == nil && status == http.StatusOK {
-			d.took = time.Since(began)
+			d.took = time.Since(d.began)
 			return
 		}
 		body = fmt.Sprint(status, text, err)
