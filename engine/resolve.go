@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/outgo/outgo/engine/spend"
 )
@@ -75,7 +76,7 @@ func (e *Engine) Testify(ctx context.Context, id spend.ID, by Actor, happened bo
 		if r.State != spend.Executing {
 			return fmt.Errorf("request %s is %s: %w: only an executing request has an unknown outcome", id, r.State, spend.InvalidState)
 		}
-		o := spend.Outcome{Result: spend.DidNot, Receipt: spend.Receipt{Source: spend.FromOperator, Note: by.Name + ": " + note}}
+		o := spend.Outcome{Result: spend.DidNot, Receipt: spend.Receipt{Source: spend.FromOperator, Note: strings.TrimSuffix(by.Name+": "+note, ": ")}}
 		if happened {
 			o.Result = spend.Happened
 		}

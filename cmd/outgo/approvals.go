@@ -44,7 +44,8 @@ type shownRequest struct {
 		ProviderTransactionID string `json:"providerTransactionId"`
 		Status                string `json:"status"`
 	} `json:"receipts"`
-	Approval *struct {
+	Anomalies []string `json:"anomalyFlags"`
+	Approval  *struct {
 		Status string  `json:"status"`
 		Note   *string `json:"note"`
 	} `json:"approval"`

@@ -214,6 +214,10 @@ receipts: {expected_within: 100ms}
 	if f.gets.Load() != 0 {
 		t.Errorf("%d reads without a credential", f.gets.Load())
 	}
+	list, _, _ := outgo(t, "", "requests", "list", "--config", s.cfg.File(), "--key-file", s.key(t, "admin", ""))
+	if !strings.Contains(list, "executing  MISSING_RECEIPT") {
+		t.Errorf("the list says nothing of it:\n%s", list)
+	}
 	if told := logs.FilterMessage("anomaly").FilterField(zap.String(fieldRequest, string(id))).Len(); told != 1 {
 		t.Errorf("the log tells of it %d times", told)
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -92,17 +93,34 @@ func newTestify(opt *options, keyFile *string, verb, what string) *cobra.Command
 				if opt.json {
 					return printJSON(c.OutOrStdout(), raw)
 				}
-				var r struct{ ID, State string }
+				var r spend.Request
 				if err := json.Unmarshal(raw, &r); err != nil {
 					return fmt.Errorf("read outgo's answer: %w", err)
 				}
-				_, err := fmt.Fprintf(c.OutOrStdout(), "%s is %s\n", r.ID, r.State)
-				return err
+				return writeTestimony(c.OutOrStdout(), &r)
 			})
 		},
 	}
 	c.Flags().StringVar(&note, "note", "", "how you know, for the record")
 	return c
+}
+
+// writeTestimony says what an operator's word has done.
+func writeTestimony(w io.Writer, r *spend.Request) error {
+	what := "it counts as paid"
+	if r.State == spend.Failed {
+		what = "it was not paid, and is given back to its budgets"
+	}
+	amounts := make([]string, 0, len(r.Intent.Legs))
+	for i := range r.Intent.Legs {
+		amounts = append(amounts, moneyOf(r.Intent.Legs[i].Amount))
+	}
+	by := ""
+	if n := len(r.Receipts); n > 0 {
+		by = " (" + printable(r.Receipts[n-1].Note) + ")"
+	}
+	_, err := fmt.Fprintf(w, "%s %s for %s is %s: %s%s\n", r.ID, orDash(strings.Join(amounts, " and ")), printable(r.Intent.Agent), r.State, what, by)
+	return err
 }
 
 func writeRequests(w io.Writer, rs []shownRequest) error {
@@ -119,6 +137,9 @@ func writeRequests(w io.Writer, rs []shownRequest) error {
 		}
 		if n := len(r.Receipts); n > 0 {
 			receipt = orDash(printable(r.Receipts[n-1].ProviderTransactionID))
+		}
+		if len(r.Anomalies) > 0 {
+			receipt = strings.TrimPrefix(receipt+" "+strings.Join(r.Anomalies, " "), "- ")
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.ID, at, printable(r.AgentID), r.amount(), r.Operation,
 			r.merchant(), r.Decision, r.DecisionReason, r.State, receipt)

@@ -186,7 +186,7 @@ func (s *sidecar) wait(ctx context.Context, opt *options) error {
 }
 
 // reload takes over the policies of the config file. Whatever else has changed
-// in it needs a restart, and a bad file changes nothing.
+// in it needs a restart, and is named; a bad file changes nothing.
 func (s *sidecar) reload(ctx context.Context, opt *options) {
 	cfg, err := opt.load()
 	if err == nil {
@@ -196,7 +196,11 @@ func (s *sidecar) reload(ctx context.Context, opt *options) {
 		s.log.Error("config not reloaded, the old one stays in force", zap.Error(err))
 		return
 	}
-	s.log.Info("policies reloaded; other changes of the config take effect at the next start")
+	s.log.Info("policies reloaded", zap.Int("policies", len(cfg.Policies)))
+	waiting := slices.DeleteFunc(s.cfg.Changes(cfg), func(field string) bool { return field == "policies" })
+	if len(waiting) > 0 {
+		s.log.Warn("these settings have changed in the config and take effect at the next start only", zap.Strings("settings", waiting))
+	}
 }
 
 // stop drains and closes what was started, in the reverse order.
