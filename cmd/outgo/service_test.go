@@ -25,6 +25,7 @@ type service struct {
 	dir, bin       string
 	config         string
 	proxy, control string // addresses
+	door           string // where agents connect instead of proxy, if not ""
 
 	cmd    *exec.Cmd
 	exited chan error // of cmd
@@ -101,7 +102,7 @@ func (d *service) start() {
 	for range 400 {
 		if resp, err := http.Get("http://" + d.control + "/readyz"); err == nil {
 			_ = resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
+			if _, err := os.Stat(filepath.Join(d.dir, "data", adminKeyFile)); err == nil && d.api("GET", "/api-keys", "", nil, nil) == http.StatusOK {
 				return
 			}
 		}
@@ -284,6 +285,9 @@ func (d *service) environ() []string {
 	}
 	env := append(os.Environ(), "STRIPE_API_KEY=sk_test_outgo")
 	for name, value := range vars {
+		if d.door != "" {
+			value = strings.ReplaceAll(value, d.proxy, d.door)
+		}
 		env = append(env, name+"="+value)
 	}
 	return env
