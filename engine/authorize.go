@@ -241,6 +241,7 @@ func (e *Engine) evaluate(t *txn, id spend.ID, in spend.Intent, attempts int) (*
 	switch r.Verdict.Decision {
 	case spend.Allow:
 		r.State, r.Began = spend.Executing, t.now
+		t.begun = append(t.begun, r.ID)
 	case spend.RequireApproval:
 		if err := e.hold(t, r); err != nil {
 			return nil, err

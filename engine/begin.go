@@ -72,6 +72,7 @@ func (e *Engine) begin(t *txn, id, fresh spend.ID, in spend.Intent) (spend.Rulin
 	if err := e.move(t, &r, begin); err != nil {
 		return spend.Ruling{}, err
 	}
+	t.begun = append(t.begun, r.ID)
 	r.Intent, r.Began = in, t.now
 	r.Intent.Claims.Authorization = ""
 	if err := e.reserve(t, set, &r, false); err != nil {

@@ -28,6 +28,7 @@ type txn struct {
 	now     time.Time
 	seq     uint64        // of the next request
 	entries []audit.Entry // what the action did, for the audit chain
+	begun   []spend.ID    // the requests that its caller may send once it is durable
 	after   []func()      // run once, after the commit of the run that counted
 }
 
@@ -49,6 +50,7 @@ type pending struct {
 	gone  bool          // the caller has left; guarded by committer.mu
 	err   error
 	after []func()
+	begun []spend.ID
 }
 
 // The committer is the only writer of the store. It takes the actions that wait,
@@ -62,13 +64,17 @@ type committer struct {
 	head   string // key of the last sequence number and batch time
 	chain  *audit.Chain
 	anchor *audit.Anchor // nil for none
+	// doubt is told, within the turn, of a commit of unknown outcome; nothing is
+	// committed then until resume.
+	doubt func(doubt)
 
 	turn sync.Mutex // held through a commit
 
 	mu      sync.Mutex
 	queue   []*pending
 	leading bool
-	stopped error // non-nil once a commit's outcome is unknown, or on close
+	stopped error // non-nil while a commit's outcome is unknown, and on close
+	closed  bool  // stopped is there to stay
 
 	stats commitStats
 }
@@ -181,10 +187,7 @@ func (c *committer) commit(batch []*pending) (left []*pending) {
 		return nil
 	}
 	start := c.clock()
-	var did applied
-	c.turn.Lock()
-	err := c.update(func(tx store.Tx) (err error) { did, err = c.apply(tx, batch, start); return err })
-	c.turn.Unlock()
+	did, err := c.attempt(batch, start)
 	if errors.Is(err, store.ErrTooLarge) && len(batch) > 1 {
 		// The bounds were too generous for this backend: one at a time.
 		for _, p := range batch {
@@ -193,11 +196,8 @@ func (c *committer) commit(batch []*pending) (left []*pending) {
 		return nil
 	}
 	if err != nil {
-		c.fail(batch, err)
+		answer(batch, fmt.Errorf("commit: %w: %w", spend.Unavailable, err))
 		return nil
-	}
-	if c.anchor != nil && did.size > 0 {
-		c.anchor.Moved(did.head)
 	}
 	c.mu.Lock()
 	c.stats.add(did.taken, did.size, c.clock().Sub(start))
@@ -209,6 +209,61 @@ func (c *committer) commit(batch []*pending) (left []*pending) {
 		close(p.done)
 	}
 	return batch[did.taken:]
+}
+
+// attempt applies and commits one batch. A definite error concerns this batch
+// only. An unknown outcome stops the committer, because what the next batch would
+// read could be either.
+func (c *committer) attempt(batch []*pending, start time.Time) (applied, error) {
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	var did applied
+	err := c.update(func(tx store.Tx) (err error) { did, err = c.apply(tx, batch, start); return err })
+	switch {
+	case err == nil:
+		if c.anchor != nil && did.size > 0 {
+			c.anchor.Moved(did.head)
+		}
+		return did, nil
+	case errors.Is(err, store.ErrTooLarge) && len(batch) > 1:
+		return did, err // not a failure yet
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stats.failures++
+	if errors.Is(err, store.ErrUnknown) && !c.closed {
+		c.stopped = fmt.Errorf("%w: the ledger is being read back, because a write may or may not have been kept (%w)", spend.Unavailable, err)
+		if c.doubt != nil {
+			c.doubt(did.doubt(batch, err))
+		}
+	}
+	return did, err
+}
+
+// doubt is what there is to find out about a batch.
+func (a applied) doubt(batch []*pending, cause error) doubt {
+	d := doubt{before: a.before, after: a.head, cause: cause}
+	for _, p := range batch[:a.taken] {
+		if p.err == nil {
+			d.hooks, d.begun = append(d.hooks, p.after...), append(d.begun, p.begun...)
+		}
+	}
+	return d
+}
+
+// alone commits one action while the committer is stopped, for whoever has been
+// told of a doubt.
+func (c *committer) alone(act action) error {
+	p := &pending{act: act}
+	if _, err := c.attempt([]*pending{p}, c.clock()); err != nil {
+		return err
+	}
+	if p.err == nil {
+		for _, f := range p.after {
+			f()
+		}
+	}
+	return p.err
 }
 
 // update runs one transaction. A store that panics has left nobody knows what.
@@ -223,9 +278,10 @@ func (c *committer) update(fn func(store.Tx) error) (err error) {
 
 // applied is what apply has done.
 type applied struct {
-	taken int        // actions; a failed one counts, having had its answer
-	size  int        // bytes written
-	head  audit.Mark // where the chain then stands
+	taken  int        // actions; a failed one counts, having had its answer
+	size   int        // bytes written
+	before audit.Mark // where the chain stood
+	head   audit.Mark // where it then stands
 }
 
 // apply runs the actions of batch over tx and writes the result, each action's
@@ -239,6 +295,7 @@ func (c *committer) apply(tx store.Tx, batch []*pending, start time.Time) (did a
 	if did.head, err = c.chain.Head(base); err != nil {
 		return did, err
 	}
+	did.before = did.head
 	if start.Before(h.Time) {
 		start = h.Time
 	}
@@ -247,7 +304,7 @@ func (c *committer) apply(tx store.Tx, batch []*pending, start time.Time) (did a
 	for _, p := range batch {
 		own.reset()
 		t := &txn{overlay: own, now: h.Time, seq: h.Seq}
-		p.err, p.after = run(p.act, t), nil
+		p.err, p.after, p.begun = run(p.act, t), nil, nil
 		grown := did.head
 		if p.err == nil && len(t.writes) > 0 {
 			grown, p.err = c.enter(t, did.head)
@@ -260,7 +317,7 @@ func (c *committer) apply(tx store.Tx, batch []*pending, start time.Time) (did a
 				break
 			}
 			base.merge(t.overlay)
-			did.head, h.Seq, p.after = grown, t.seq, t.after
+			did.head, h.Seq, p.after, p.begun = grown, t.seq, t.after, t.begun
 		}
 		did.taken++
 	}
@@ -324,31 +381,27 @@ func run(act action, t *txn) (err error) {
 	return act(t)
 }
 
-// fail answers a batch whose commit failed. A definite error concerns this batch
-// only; an unknown outcome stops the committer for good, because what the next
-// batch would read could be either.
-func (c *committer) fail(batch []*pending, err error) {
-	c.mu.Lock()
-	c.stats.failures++
-	if errors.Is(err, store.ErrUnknown) {
-		c.stopped = fmt.Errorf("%w: the ledger stopped because a write may or may not have been kept (%w); restart outgo to read it back", spend.Unavailable, err)
-	}
-	c.mu.Unlock()
-	answer(batch, fmt.Errorf("commit: %w: %w", spend.Unavailable, err))
-}
-
 func (c *committer) broken() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.stopped
 }
 
-// stop refuses every later action.
+// stop refuses every later action, for good.
 func (c *committer) stop(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.stopped == nil {
-		c.stopped = err
+	if !c.closed {
+		c.stopped, c.closed = err, true
+	}
+}
+
+// resume takes actions again after a doubt.
+func (c *committer) resume() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.stopped = nil
 	}
 }
 

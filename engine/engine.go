@@ -120,12 +120,27 @@ func Open(ctx context.Context, opt Options) (*Engine, error) {
 		watch:   make(map[chan spend.Request]struct{}),
 		closing: make(chan struct{}),
 	}
-	if err := e.beginHistory(ctx); err != nil {
+	background, cancel := context.WithCancel(context.Background())
+	e.cancel = cancel
+	e.commit.doubt = func(d doubt) { e.background.Go(func() { e.settleDoubt(background, d) }) }
+	if err := e.takeOver(ctx); err != nil {
+		e.Close()
 		return nil, fmt.Errorf("open ledger: %w", err)
+	}
+	e.background.Go(e.sweepLoop)
+	e.background.Go(func() { e.verifyAll(background) })
+	return e, nil
+}
+
+// takeOver looks at what the store holds, reads what decisions need of it, and
+// goes on with what an earlier life of the ledger has left.
+func (e *Engine) takeOver(ctx context.Context) error {
+	if err := e.beginHistory(ctx); err != nil {
+		return err
 	}
 	err := e.store.View(ctx, func(r store.Reader) error {
 		var h position
-		if err := getJSON(r, k.head(), &h); err != nil && !errors.Is(err, store.ErrNotFound) {
+		if err := getJSON(r, e.keys.head(), &h); err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
 		if err := e.loadAPIKeys(r); err != nil {
@@ -135,16 +150,12 @@ func Open(ctx context.Context, opt Options) (*Engine, error) {
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("open ledger: %w", err)
+		return err
 	}
-	if err := e.adopt(ctx); err != nil {
-		return nil, fmt.Errorf("open ledger: %w", err)
+	if err := e.adoptUnsent(ctx); err != nil {
+		return err
 	}
-	background, cancel := context.WithCancel(context.Background())
-	e.cancel = cancel
-	e.background.Go(e.sweepLoop)
-	e.background.Go(func() { e.verifyAll(background) })
-	return e, nil
+	return e.adopt(ctx)
 }
 
 func orDefault(d, def time.Duration) time.Duration {

@@ -136,10 +136,7 @@ func (e *Engine) beginHistory(ctx context.Context) error {
 // verifyAll verifies the whole of the ledger while it serves, and stops spending
 // when something is wrong or it cannot be read.
 func (e *Engine) verifyAll(ctx context.Context) {
-	rep, err := e.history.Verify(ctx)
-	if err == nil {
-		err = verdictOf(&rep)
-	}
+	err := e.verifyPatiently(ctx)
 	if err == nil || ctx.Err() != nil {
 		return
 	}
@@ -150,6 +147,24 @@ func (e *Engine) verifyAll(ctx context.Context) {
 	if err := e.SetFrozen(ctx, Actor{}, Freeze{}, true); err != nil && ctx.Err() == nil {
 		e.opt.Alarm(err)
 	}
+}
+
+// verifyPatiently verifies the ledger. Where that cannot be done, as while the store
+// is opened again, it tries for another half minute.
+func (e *Engine) verifyPatiently(ctx context.Context) error {
+	var err error
+	for range 30 {
+		var rep Report
+		if rep, err = e.history.Verify(ctx); err == nil {
+			return verdictOf(&rep)
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(time.Second):
+		}
+	}
+	return err
 }
 
 // unfit says why nothing may be spent whatever the policies say, or is "".

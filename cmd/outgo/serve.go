@@ -98,7 +98,7 @@ func startSidecar(ctx context.Context, cfg *config.Config, log *zap.Logger, mode
 		return nil, err
 	}
 	s.metrics = newMetrics(s)
-	tell := listeners{flagged: s.flagged, alarm: func(err error) { log.Error("the ledger needs an operator", zap.Error(err)) }}
+	tell := listeners{flagged: s.flagged, alarm: s.alarm}
 	if s.ledger, err = openLedger(ctx, cfg, tell); err != nil {
 		return nil, err
 	}
@@ -223,6 +223,19 @@ func (s *sidecar) stop() {
 		s.ledger.close()
 	}
 	_ = s.log.Sync() // standard error cannot be synced on every system
+}
+
+// alarm says what an operator must know. A ledger that has stopped for good ends
+// the process, so that whoever supervises it starts another.
+func (s *sidecar) alarm(err error) {
+	s.log.Error("the ledger needs an operator", zap.Error(err))
+	if !errors.Is(err, engine.ErrStopped) {
+		return
+	}
+	select {
+	case s.failed <- err:
+	default: // it is ending already
+	}
 }
 
 // ready returns why spending is refused at the moment, or nil.

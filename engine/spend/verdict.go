@@ -64,6 +64,7 @@ const (
 	KeyReused        Code = "KEY_REUSED"         // same idempotency key, other request
 	OutcomeUnknown   Code = "OUTCOME_UNKNOWN"    // it may have been paid
 	GuardUnavailable Code = "GUARD_UNAVAILABLE"  // outgo could not decide or not record
+	NeverSent        Code = "NEVER_SENT"         // outgo began it and could not send it
 	UpstreamFailed   Code = "UPSTREAM_FAILED"    // the provider could not be reached
 	KeyRevoked       Code = "KEY_REVOKED"        // the agent's own key to the proxy has ended
 	HostMismatch     Code = "HOST_MISMATCH"      // tunnel, certificate and Host name differ

@@ -168,6 +168,20 @@ func (s *Store) Close() error {
 	}
 }
 
+// Reopen has a store in memory go on after a commit of unknown outcome: what it
+// holds is all there is. One on disk it refuses. To close Badger writes tables and
+// the manifest from memory, which after a failed sync may differ from the disk, so
+// only a new process reads back, from the logs, what is there.
+func (s *Store) Reopen(context.Context) error {
+	if s.logs != nil {
+		return errors.New("reopen store: a database on disk is read back by a new process only")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.broken = nil
+	return nil
+}
+
 // closeLimit is how long Close waits for Badger, which goes on for as long as the
 // disk refuses what it has to write.
 const closeLimit = 10 * time.Second
