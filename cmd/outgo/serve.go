@@ -225,18 +225,9 @@ func (s *sidecar) stop() {
 	_ = s.log.Sync() // standard error cannot be synced on every system
 }
 
-// alarm says what an operator must know. A ledger that has stopped for good ends
-// the process, so that whoever supervises it starts another.
-func (s *sidecar) alarm(err error) {
-	s.log.Error("the ledger needs an operator", zap.Error(err))
-	if !errors.Is(err, engine.ErrStopped) {
-		return
-	}
-	select {
-	case s.failed <- err:
-	default: // it is ending already
-	}
-}
+// alarm says what an operator must know. Even a ledger that has stopped for good
+// does not end the process: agents are better told no than nothing.
+func (s *sidecar) alarm(err error) { s.log.Error("the ledger needs an operator", zap.Error(err)) }
 
 // ready returns why spending is refused at the moment, or nil.
 func (s *sidecar) ready() error {

@@ -201,8 +201,8 @@ func TestADatabaseThatForgotIsFoundOut(t *testing.T) {
 	l.run(120)
 	scope := l.whole()
 	logs, err := filepath.Glob(filepath.Join(dir, "live", "*.mem"))
-	if err != nil || len(logs) != 1 {
-		t.Fatalf("the database has the logs %v, %v; want one", logs, err)
+	if err != nil || len(logs) == 0 { // the first is written to; others are made ahead
+		t.Fatalf("the database has the logs %v, %v", logs, err)
 	}
 	// What a crash would leave: the files as they are, while the store is open.
 	if err := os.CopyFS(filepath.Join(dir, "copy"), os.DirFS(filepath.Join(dir, "live"))); err != nil {
