@@ -23,11 +23,11 @@ const (
 	maxLeft     = 1024 // calls that are remembered to have left, before those past their grace are dropped
 )
 
-// dedup is the value at keys.dedup.
+// dedup is the value at keys.dedup. The fingerprint that belongs to the key is
+// that of the request.
 type dedup struct {
-	Request     spend.ID  `json:"request"`
-	Fingerprint string    `json:"fingerprint"`
-	At          time.Time `json:"at"`
+	Request spend.ID  `json:"request"`
+	At      time.Time `json:"at"`
 }
 
 // Authorize rules on a call. What repeats an earlier call is joined to its
@@ -103,7 +103,7 @@ func (e *Engine) earlier(t *txn, in *spend.Intent) (r *spend.Request, reused boo
 			if err != nil {
 				return nil, false, err
 			}
-			if d.Fingerprint != in.Fingerprint {
+			if q.Intent.Fingerprint != in.Fingerprint {
 				return &q, true, nil
 			}
 			if s := q.StateAt(t.now); s.Final() && s != spend.Settled {
@@ -164,15 +164,16 @@ func (e *Engine) repeat(t *txn, r *spend.Request, in *spend.Intent) (spend.Rulin
 	return spend.Ruling{Next: next, Request: *r}, nil
 }
 
-// remember lets later calls of the same key or fingerprint find r.
+// remember lets later calls of the same key find r, and those of the same
+// fingerprint, while r is one that they may join.
 func (e *Engine) remember(t *txn, r *spend.Request, in *spend.Intent) error {
 	if in.DedupKey != "" {
-		d := dedup{Request: r.ID, Fingerprint: in.Fingerprint, At: t.now}
+		d := dedup{Request: r.ID, At: t.now}
 		if err := putJSON(t, e.keys.dedup(in.DedupKey), d); err != nil {
 			return err
 		}
 	}
-	if in.Fingerprint != "" && r.State != spend.Denied { // nobody joins a denial
+	if in.Fingerprint != "" && (r.State == spend.Held || r.State == spend.Authorized) {
 		return t.Put(e.keys.print(in), []byte(r.ID))
 	}
 	return nil

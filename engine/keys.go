@@ -19,7 +19,7 @@ import (
 //	open/<seq>                 its id, until its state is final
 //	ageless/<seq>              its id, when it may count long after it was made
 //	dedup/<digest>             the request of an idempotency key (dedup)
-//	print/<agent>/<fingerprint> the latest request of a fingerprint
+//	print/<agent>/<fingerprint> the latest request of a fingerprint to be held
 //	object/<rail>/<object>     the latest request on a provider's object, whatever
 //	                           account acts: an account has more than one spelling
 //	holds/<agent>              how many requests of the agent are held
