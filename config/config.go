@@ -88,6 +88,9 @@ type Hold struct {
 	Expire      time.Duration            `yaml:"expire"` // time to decide
 	Keep        time.Duration            `yaml:"keep"`   // time in which an approved call may come back
 	MaxPerAgent int                      `yaml:"max_per_agent"`
+	// MaxAmountPerAgent is how much one agent's held calls may move together, by
+	// unit and in its smallest unit; a unit that is not named has no bound.
+	MaxAmountPerAgent map[string]Integer `yaml:"max_amount_per_agent"`
 }
 
 // Upstream replaces the address that a host's calls are sent to.

@@ -189,6 +189,7 @@ func (k *checker) proxy() {
 	if p.Hold.MaxPerAgent < 1 {
 		k.bad("proxy.hold.max_per_agent", "less than one", "write how many calls of one agent may wait, 1 or more")
 	}
+	k.heldAmounts()
 	rails := append(k.c.railNames(), "default")
 	for rail, wait := range p.Hold.Wait {
 		field := join("proxy.hold.wait", rail)

@@ -282,39 +282,6 @@ func (e *Engine) index(t *txn, r *spend.Request) error {
 	return t.Put(e.keys.open(r.Seq), []byte(r.ID))
 }
 
-// hold makes r wait for a person, unless too many of its agent's do already.
-func (e *Engine) hold(t *txn, r *spend.Request) error {
-	n, err := e.countHeld(t, r.Intent.Agent, +1)
-	if err != nil {
-		return err
-	}
-	if n > e.opt.MaxHeld {
-		r.State, r.Why = spend.Denied, spend.TooManyHolds
-		_, err := e.countHeld(t, r.Intent.Agent, -1)
-		return err
-	}
-	r.State, r.Deadline = spend.Held, t.now.Add(e.opt.Expire)
-	r.Approval = &spend.Approval{Status: spend.Pending, Digest: approvalDigest(&r.Intent, r.Verdict.Policies)}
-	for _, rule := range r.Verdict.Rules {
-		if rule.Decision == spend.RequireApproval && !slices.Contains(r.Approval.Asked, rule.Asked) {
-			r.Approval.Asked = append(r.Approval.Asked, rule.Asked)
-		}
-	}
-	return t.Put(e.keys.due(r.Deadline, dueRequest, r.ID), nil)
-}
-
-// countHeld adds to the number of held requests of an agent and returns it.
-func (e *Engine) countHeld(t *txn, agent string, by int) (int, error) {
-	var n int
-	if err := getJSON(t, e.keys.holds(agent), &n); err != nil && !errors.Is(err, store.ErrNotFound) {
-		return 0, err
-	}
-	if n += by; n < 0 {
-		return 0, fmt.Errorf("count held requests of %q: fewer than none", agent)
-	}
-	return n, putJSON(t, e.keys.holds(agent), n)
-}
-
 // approvalDigest binds an approval to what was approved and shown: the bytes that
 // will be sent (by their fingerprint), what was looked up or claimed, and the
 // policies at their versions.

@@ -45,6 +45,9 @@ type Options struct {
 	Expire    time.Duration // how long a person has to decide; 0 = 1 h
 	Keep      time.Duration // how long an approved call may take to come back; 0 = 24 h
 	MaxHeld   int           // requests of one agent that may be held at a time; 0 = 20
+	// MaxHeldAmount is how much of a unit the held requests of one agent may move
+	// together; a unit that is not in it has no such bound.
+	MaxHeldAmount map[string]spend.Amount
 	// ReceiptWithin is how long after its begin a payment may lack its receipt
 	// before it is flagged MISSING_RECEIPT; 0 = 15 min.
 	ReceiptWithin time.Duration

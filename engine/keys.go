@@ -23,6 +23,7 @@ import (
 //	object/<rail>/<object>     the latest request on a provider's object, whatever
 //	                           account acts: an account has more than one spelling
 //	holds/<agent>              how many requests of the agent are held
+//	heldsum/<agent>/<unit>     how much money these would move
 //	due/<unix ms>/<what>/<id>  what falls due when
 //	reply/<id>                 a kept reply, sealed
 //	policy/<id>                a policy
@@ -43,12 +44,15 @@ func (k keys) ageless() string            { return k.prefix + "ageless/" }
 func (k keys) agelessAt(n uint64) string  { return k.ageless() + ordered(n) }
 func (k keys) dedup(digest string) string { return k.prefix + "dedup/" + digest }
 func (k keys) holds(agent string) string  { return k.prefix + "holds/" + escape(agent) }
-func (k keys) reply(id spend.ID) string   { return k.prefix + "reply/" + string(id) }
-func (k keys) policies() string           { return k.prefix + "policy/" }
-func (k keys) policy(id spend.ID) string  { return k.policies() + string(id) }
-func (k keys) apiKeys() string            { return k.prefix + "key/" }
-func (k keys) apiKey(id spend.ID) string  { return k.apiKeys() + string(id) }
-func (k keys) dues() string               { return k.prefix + "due/" }
+func (k keys) heldAmount(agent, unit string) string {
+	return k.prefix + "heldsum/" + escape(agent) + "/" + escape(unit)
+}
+func (k keys) reply(id spend.ID) string  { return k.prefix + "reply/" + string(id) }
+func (k keys) policies() string          { return k.prefix + "policy/" }
+func (k keys) policy(id spend.ID) string { return k.policies() + string(id) }
+func (k keys) apiKeys() string           { return k.prefix + "key/" }
+func (k keys) apiKey(id spend.ID) string { return k.apiKeys() + string(id) }
+func (k keys) dues() string              { return k.prefix + "due/" }
 func (k keys) print(in *spend.Intent) string {
 	return k.prefix + "print/" + escape(in.Agent) + "/" + in.Fingerprint
 }

@@ -105,7 +105,7 @@ func (e *Engine) move(t *txn, r *spend.Request, ev event) error {
 		return err
 	}
 	if r.State == spend.Held {
-		if _, err := e.countHeld(t, r.Intent.Agent, -1); err != nil {
+		if _, err := e.countHeld(t, r, -1); err != nil {
 			return err
 		}
 	}

@@ -78,7 +78,7 @@ func refusalOf(r *spend.Request) (spend.Code, string) {
 	case r.State == spend.Expired || r.Why == spend.ApprovalExpired:
 		return spend.ApprovalExpired, fmt.Sprintf("%s: nobody approved this payment in time. Nothing was sent. Sending it again asks anew. (request %s)", spend.ApprovalExpired, r.ID)
 	case r.Why == spend.TooManyHolds:
-		return r.Why, fmt.Sprintf("%s: too many of this agent's payments wait for approval. Nothing was sent. Send it again when some are decided. (request %s)", r.Why, r.ID)
+		return r.Why, fmt.Sprintf("%s: too many of this agent's payments, or too much of its money, wait for approval. Nothing was sent. Send it again when some are decided. (request %s)", r.Why, r.ID)
 	case verdict.Decision == spend.Deny:
 		return verdict.Code, fmt.Sprintf("%s Nothing was sent. (request %s)", verdict.Message(), r.ID)
 	case r.Why != "":

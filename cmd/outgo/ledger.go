@@ -136,13 +136,25 @@ const anchorFile = "audit-anchor.json"
 func engineOptions(cfg *config.Config, st store.Store, key *seal.Key, tell listeners) engine.Options {
 	return engine.Options{
 		Store: st, Sealer: key, Clock: time.Now, AnchorPath: filepath.Join(cfg.DataDir, anchorFile), Alarm: tell.alarm, Flagged: tell.flagged,
-		Expire: cfg.Proxy.Hold.Expire, Keep: cfg.Proxy.Hold.Keep, MaxHeld: cfg.Proxy.Hold.MaxPerAgent,
+		Expire: cfg.Proxy.Hold.Expire, Keep: cfg.Proxy.Hold.Keep, MaxHeld: cfg.Proxy.Hold.MaxPerAgent, MaxHeldAmount: heldAmounts(cfg),
 		ReceiptWithin: cfg.Receipts.ExpectedWithin,
 		Unmatched: map[spend.Origin]spend.Decision{
 			spend.Wire: unmatched(cfg.Proxy.Unmatched.Wire), spend.Pinti: unmatched(cfg.Proxy.Unmatched.Pinti),
 			spend.Guard: unmatched(cfg.Proxy.Unmatched.Guard), spend.Intents: unmatched(cfg.Proxy.Unmatched.Intents),
 		},
 	}
+}
+
+// heldAmounts are the caps on held money. What is no amount was refused when the
+// configuration was checked.
+func heldAmounts(cfg *config.Config) map[string]spend.Amount {
+	caps := make(map[string]spend.Amount, len(cfg.Proxy.Hold.MaxAmountPerAgent))
+	for unit, limit := range cfg.Proxy.Hold.MaxAmountPerAgent {
+		if a, err := spend.ParseAmount(unit, string(limit)); err == nil {
+			caps[a.Unit()] = a
+		}
+	}
+	return caps
 }
 
 func unmatched(s string) spend.Decision {
