@@ -14,10 +14,6 @@ import (
 // fact is one JSON object of Stripe's, whose every name stands once.
 type fact struct{ members []member }
 
-// member is one name of an object with its value, which is decoded only when it
-// is asked for: of the forty names of a reply, five are.
-type member struct{ name, raw string }
-
 // readFact reads the answer to a lookup. It fails with spend.Unavailable unless
 // the answer is the object asked for.
 func readFact(f rails.Fact, object, id string) (*fact, error) {
@@ -47,42 +43,12 @@ func objectOf(v gjson.Result) (*fact, error) {
 	if !v.IsObject() {
 		return nil, fmt.Errorf("read reply: it is no JSON object")
 	}
-	o := &fact{members: make([]member, 0, min(len(v.Raw)/24+1, 64))}
-	v.ForEach(func(name, value gjson.Result) bool {
-		o.members = append(o.members, member{name.Str, value.Raw})
-		return true
-	})
-	if name, twice := o.repeated(); twice {
+	var room [48]member
+	o := &fact{members: slices.Clone(appendMembers(room[:0], v.Raw))}
+	if name, twice := repeated(o.members); twice {
 		return nil, fmt.Errorf("read reply: the name %.80q stands twice", name)
 	}
 	return o, nil
-}
-
-// repeated returns a name that stands twice. Few names are compared with each
-// other, which needs no memory; many are sorted, which bounds the time.
-func (o *fact) repeated() (string, bool) {
-	const few = 64
-	if len(o.members) <= few {
-		for i := range o.members {
-			for j := range i {
-				if o.members[i].name == o.members[j].name {
-					return o.members[i].name, true
-				}
-			}
-		}
-		return "", false
-	}
-	names := make([]string, 0, len(o.members))
-	for i := range o.members {
-		names = append(names, o.members[i].name)
-	}
-	slices.Sort(names)
-	for i := 1; i < len(names); i++ {
-		if names[i] == names[i-1] {
-			return names[i], true
-		}
-	}
-	return "", false
 }
 
 // get returns the value of a field; that of an absent one is null.

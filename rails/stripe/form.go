@@ -2,6 +2,7 @@ package stripe
 
 import (
 	"bytes"
+	"cmp"
 	"net/url"
 	"slices"
 	"strings"
@@ -373,17 +374,23 @@ func (f *form) isHash(name string) bool {
 // canonical returns all parameters sorted by name, elements of one list in their
 // order, so that an SDK's repeat in another order is the same call.
 func (f *form) canonical() []byte {
-	all := f.all
-	byName := func(a, b pair) int { return strings.Compare(a.name, b.name) }
-	if !slices.IsSortedFunc(all, byName) {
-		all = slices.Clone(all)
-		slices.SortStableFunc(all, byName)
+	var room [64]int
+	order, size := room[:0], 32 // bytes, for a few escapes
+	for i := range f.all {
+		order = append(order, i)
+		size += len(f.all[i].name) + len(f.all[i].value) + len("=&")
 	}
-	size := 32 // for a few escapes
-	for i := range all {
-		size += len(all[i].name) + len(all[i].value) + len("=&")
+	slices.SortFunc(order, func(i, j int) int {
+		return cmp.Or(strings.Compare(f.all[i].name, f.all[j].name), i-j)
+	})
+	b := make([]byte, 0, size)
+	for _, i := range order {
+		if len(b) > 0 {
+			b = append(b, '&')
+		}
+		b = appendPair(b, &f.all[i])
 	}
-	return appendPairs(make([]byte, 0, size), all)
+	return b
 }
 
 // sent returns raw where it is the encoding of pairs, and the encoding otherwise.
@@ -406,11 +413,14 @@ func appendPairs(b []byte, pairs []pair) []byte {
 		if i > 0 {
 			b = append(b, '&')
 		}
-		b = appendEscaped(b, pairs[i].name, true)
-		b = append(b, '=')
-		b = appendEscaped(b, pairs[i].value, false)
+		b = appendPair(b, &pairs[i])
 	}
 	return b
+}
+
+func appendPair(b []byte, p *pair) []byte {
+	b = append(appendEscaped(b, p.name, true), '=')
+	return appendEscaped(b, p.value, false)
 }
 
 func appendEscaped(b []byte, s string, brackets bool) []byte {
