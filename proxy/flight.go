@@ -39,8 +39,10 @@ const (
 type flights struct {
 	mu     sync.Mutex
 	byID   map[spend.ID]*flight
-	opened chan struct{} // closed when a flight is opened; nil while nobody waits
-	ended  []endedFlight // oldest first
+	opened chan struct{}          // closed when a flight is opened; nil while nobody waits
+	ended  [lingering]endedFlight // a ring
+	first  int                    // of ended, the oldest
+	count  int                    // of those in ended
 }
 
 type endedFlight struct {
@@ -70,15 +72,13 @@ func (s *flights) land(id spend.ID, f *flight, how ending, reply []byte, now tim
 	defer s.mu.Unlock()
 	f.how, f.reply = how, reply
 	close(f.done)
-	s.ended = append(s.ended, endedFlight{id, now})
-	drop := 0
-	for drop < len(s.ended) && (len(s.ended)-drop > lingering || now.Sub(s.ended[drop].at) > lingeringFor) {
-		delete(s.byID, s.ended[drop].id)
-		drop++
+	for s.count > 0 && (s.count == lingering || now.Sub(s.ended[s.first].at) > lingeringFor) {
+		delete(s.byID, s.ended[s.first].id)
+		s.ended[s.first] = endedFlight{}
+		s.first, s.count = (s.first+1)%lingering, s.count-1
 	}
-	if drop > 0 {
-		s.ended = append(s.ended[:0], s.ended[drop:]...)
-	}
+	s.ended[(s.first+s.count)%lingering] = endedFlight{id, now}
+	s.count++
 }
 
 // flying reports whether a call of the request is under way.

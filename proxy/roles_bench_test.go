@@ -260,18 +260,38 @@ func (r role) serveProxy(b *testing.B, gate proxy.Gate, key *seal.Key, release f
 	}
 }
 
-// observeInto writes decision lines as the sidecar does.
+// observeInto writes decision lines as the sidecar does, many at a time.
 func observeInto(f *os.File) func(proxy.Line) {
 	enc := zap.NewProductionEncoderConfig()
 	enc.EncodeTime, enc.EncodeDuration = zapcore.ISO8601TimeEncoder, zapcore.StringDurationEncoder
-	to := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(enc), zapcore.Lock(f), zap.InfoLevel))
-	return func(l proxy.Line) {
-		to.Info("call", zap.String("agent", l.Agent), zap.String("rail", l.Rail), zap.String("class", string(l.Class)),
-			zap.String("operation", l.Operation), zap.String("host", l.Host), zap.String("method", l.Method),
-			zap.String("path", l.Path), zap.String("decision", l.Decision), zap.String("code", string(l.Code)),
-			zap.String("request", string(l.Request)), zap.Strings("amounts", l.Amounts), zap.Int("status", l.Status),
-			zap.Duration("held", l.Held), zap.Duration("upstream", l.Upstream), zap.Duration("total", l.Total), zap.String("error", l.Err))
+	buffered := &zapcore.BufferedWriteSyncer{WS: f, Size: 64 << 10, FlushInterval: 100 * time.Millisecond}
+	to := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(enc), buffered, zap.InfoLevel))
+	return func(l proxy.Line) { to.Info("call", zap.Inline((*callLine)(&l))) }
+}
+
+// callLine is the decision line of the sidecar.
+type callLine proxy.Line
+
+// MarshalLogObject implements zapcore.ObjectMarshaler.
+func (l *callLine) MarshalLogObject(to zapcore.ObjectEncoder) error {
+	for _, f := range [...]struct{ name, value string }{
+		{"agent", l.Agent}, {"rail", l.Rail}, {"class", string(l.Class)}, {"operation", l.Operation}, {"host", l.Host},
+		{"method", l.Method}, {"path", l.Path}, {"decision", l.Decision}, {"code", string(l.Code)},
+		{"request", string(l.Request)}, {"cause", l.Cause}, {"error", l.Err},
+	} {
+		to.AddString(f.name, f.value)
 	}
+	to.AddInt("status", l.Status)
+	to.AddDuration("held", l.Held)
+	to.AddDuration("upstream", l.Upstream)
+	to.AddDuration("total", l.Total)
+	to.AddInt64("added_us", (*proxy.Line)(l).Added().Microseconds())
+	return to.AddArray("amounts", zapcore.ArrayMarshalerFunc(func(to zapcore.ArrayEncoder) error {
+		for _, a := range l.Amounts {
+			to.AppendString(a)
+		}
+		return nil
+	}))
 }
 
 // selfSigned makes a P-256 certificate for name, or for an authority.

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"os"
-
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
@@ -32,22 +30,47 @@ const (
 	fieldAnomaly   = "anomaly"
 )
 
-// newLog writes JSON lines to standard error.
-func newLog() *zap.Logger {
-	enc := zap.NewProductionEncoderConfig()
-	enc.TimeKey, enc.EncodeTime, enc.EncodeDuration = "time", zapcore.ISO8601TimeEncoder, zapcore.StringDurationEncoder
-	core := zapcore.NewCore(zapcore.NewJSONEncoder(enc), zapcore.Lock(os.Stderr), zap.InfoLevel)
-	return zap.New(core)
-}
-
 // observe logs and counts one call: the canonical decision line.
 func (s *sidecar) observe(l proxy.Line) {
 	s.metrics.count(&l)
-	s.log.Info("call",
-		zap.String(fieldAgent, l.Agent), zap.String(fieldRail, l.Rail), zap.String(fieldClass, string(l.Class)),
-		zap.String(fieldOperation, l.Operation), zap.String(fieldHost, l.Host), zap.String(fieldMethod, l.Method),
-		zap.String(fieldPath, l.Path), zap.String(fieldDecision, l.Decision), zap.String(fieldCode, string(l.Code)),
-		zap.String(fieldRequest, string(l.Request)), zap.Strings(fieldAmounts, l.Amounts), zap.Int(fieldStatus, l.Status),
-		zap.Duration(fieldHeld, l.Held), zap.Duration(fieldUpstream, l.Upstream), zap.Duration(fieldTotal, l.Total),
-		zap.Int64(fieldAdded, l.Added().Microseconds()), zap.String(fieldCause, l.Cause), zap.String(fieldError, l.Err))
+	if e := s.log.Check(zap.InfoLevel, decisionLine); e != nil {
+		e.Write(zap.Inline((*callLine)(&l)))
+	}
+}
+
+// callLine writes a proxy.Line straight into the log's buffer.
+type callLine proxy.Line
+
+// MarshalLogObject implements zapcore.ObjectMarshaler.
+func (l *callLine) MarshalLogObject(to zapcore.ObjectEncoder) error {
+	to.AddString(fieldAgent, l.Agent)
+	to.AddString(fieldRail, l.Rail)
+	to.AddString(fieldClass, string(l.Class))
+	to.AddString(fieldOperation, l.Operation)
+	to.AddString(fieldHost, l.Host)
+	to.AddString(fieldMethod, l.Method)
+	to.AddString(fieldPath, l.Path)
+	to.AddString(fieldDecision, l.Decision)
+	to.AddString(fieldCode, string(l.Code))
+	to.AddString(fieldRequest, string(l.Request))
+	err := to.AddArray(fieldAmounts, amounts(l.Amounts))
+	to.AddInt(fieldStatus, l.Status)
+	to.AddDuration(fieldHeld, l.Held)
+	to.AddDuration(fieldUpstream, l.Upstream)
+	to.AddDuration(fieldTotal, l.Total)
+	to.AddInt64(fieldAdded, (*proxy.Line)(l).Added().Microseconds())
+	to.AddString(fieldCause, l.Cause)
+	to.AddString(fieldError, l.Err)
+	return err
+}
+
+// amounts are those of a line.
+type amounts []string
+
+// MarshalLogArray implements zapcore.ArrayMarshaler.
+func (a amounts) MarshalLogArray(to zapcore.ArrayEncoder) error {
+	for _, s := range a {
+		to.AppendString(s)
+	}
+	return nil
 }

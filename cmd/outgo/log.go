@@ -1,0 +1,56 @@
+package main
+
+import (
+	"os"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// decisionLine is the message of the line that each call leaves in the log.
+const decisionLine = "call"
+
+// logDelay is the longest that a decision line waits for others to be written with.
+const logDelay = 100 * time.Millisecond
+
+// newLog writes JSON lines to standard error: decision lines many at a time, since
+// a system call for each would be felt on every call, and all others at once with
+// whatever waits before them. Sync writes what is left.
+func newLog() *zap.Logger { return logTo(unsynced{os.Stderr}) }
+
+func logTo(w zapcore.WriteSyncer) *zap.Logger {
+	enc := zap.NewProductionEncoderConfig()
+	enc.TimeKey, enc.EncodeTime, enc.EncodeDuration = "time", zapcore.ISO8601TimeEncoder, zapcore.StringDurationEncoder
+	to := &zapcore.BufferedWriteSyncer{WS: w, Size: 64 << 10, FlushInterval: logDelay}
+	return zap.New(prompt{zapcore.NewCore(zapcore.NewJSONEncoder(enc), to, zap.InfoLevel)})
+}
+
+// unsynced is a file whose Sync does nothing: standard error is for reading, not
+// for keeping, and cannot be synced on every system.
+type unsynced struct{ *os.File }
+
+// Sync implements zapcore.WriteSyncer.
+func (unsynced) Sync() error { return nil }
+
+// prompt lets only decision lines wait.
+type prompt struct{ zapcore.Core }
+
+// With implements zapcore.Core.
+func (c prompt) With(fields []zapcore.Field) zapcore.Core { return prompt{c.Core.With(fields)} }
+
+// Check implements zapcore.Core.
+func (c prompt) Check(e zapcore.Entry, to *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if c.Enabled(e.Level) {
+		return to.AddCore(e, c)
+	}
+	return to
+}
+
+// Write implements zapcore.Core.
+func (c prompt) Write(e zapcore.Entry, fields []zapcore.Field) error {
+	if err := c.Core.Write(e, fields); err != nil || e.Message == decisionLine {
+		return err
+	}
+	return c.Sync()
+}
