@@ -141,7 +141,7 @@ func TestNoCallLeavesToAServerThatIsNotProven(t *testing.T) {
 			p := startImpostor(t, config)
 			roots := x509.NewCertPool()
 			roots.AddCert(root.cert)
-			s := newStripeWorldAt(t, proxy.Upstream{URL: "https://" + p.addr, RootCAs: roots, ServerName: "api.stripe.com"})
+			s := newStripeWorldAt(t, proxy.Upstream{URL: "https://" + p.addr, RootCAs: roots, ServerName: "api.stripe.com"}, nil)
 			status, v, header := s.call("k1", "/v1/charges", charge+"2000")
 			if strings.HasPrefix(name, "a good one") {
 				if status != 200 || p.requests.Load() != 1 {
@@ -218,13 +218,16 @@ func (s *stripeWorld) counted(t *testing.T, cents int64) {
 }
 
 // newStripeWorldAt is newStripeWorld with another upstream and a budget for the day.
-func newStripeWorldAt(t *testing.T, up proxy.Upstream) *stripeWorld {
+func newStripeWorldAt(t *testing.T, up proxy.Upstream, change func(*proxy.Options)) *stripeWorld {
 	t.Helper()
 	s := &stripeWorld{}
 	s.open(t, policy.Policy{Name: "day", Unit: "USD", Active: true, Daily: spend.NewAmount("USD", 10_000_000)})
 	s.world = newWorld(t, func(o *proxy.Options) {
 		s.guard(t, o)
 		o.Upstreams = map[string]proxy.Upstream{"api.stripe.com": up}
+		if change != nil {
+			change(o)
+		}
 	})
 	return s
 }

@@ -62,6 +62,11 @@ func (x *exchange) forward() (sent bool, err error) {
 func (x *exchange) settle() {
 	kept := keep(&x.ctx.Response)
 	o := x.outcome(kept)
+	if o.Result == spend.Uncertain && mayBeCut(&x.ctx.Response) {
+		x.line.Err = "the reply may have been cut short"
+		x.lose(o)
+		return
+	}
 	if err := x.finish(o); err != nil {
 		x.line.Err = err.Error()
 		x.p.late.add(x.request.ID, o)
@@ -73,6 +78,13 @@ func (x *exchange) settle() {
 	x.line.Code = o.Why
 	x.clean()
 	x.landAs(landed, kept)
+}
+
+// mayBeCut reports whether nothing tells that a reply is whole. One that proves
+// what became of the payment tells so itself.
+func mayBeCut(r *fasthttp.Response) bool {
+	status := r.StatusCode()
+	return r.Header.ContentLength() < -1 && status != fasthttp.StatusNoContent && status != fasthttp.StatusNotModified
 }
 
 // outcome asks the rail what the reply proves.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"sync/atomic"
 	"time"
@@ -81,8 +82,8 @@ func (c *conn) receiveBody(ctx context.Context, resp *fasthttp.Response, mode Mo
 		return c.toStream(ctx, resp, buf, size)
 	}
 	resp.SwapBody(buf)
-	if c.frame.kind == untilClose {
-		resp.Header.SetContentLength(len(buf))
+	if c.frame.kind == untilClose && c.nc != net.Conn(c.wire) {
+		resp.Header.SetContentLength(len(buf)) // TLS has told that this is all
 	}
 	if err = resp.Header.SetTrailer(""); err != nil {
 		return fmt.Errorf("drop trailer: %w", err)

@@ -162,7 +162,8 @@ func New(o Options) *Transport {
 // directions. Field names of the reply stay as they came except for those that
 // fasthttp keeps apart (Content-Type, Content-Length, Content-Encoding, Server,
 // Set-Cookie, Transfer-Encoding, Trailer); trailers are dropped. resp.SkipBody
-// is set for HEAD.
+// is set for HEAD. Where only the end of a plain connection ended the body, which
+// may have cut it, the reply's ContentLength stays -2.
 //
 // ctx ends the exchange until Do returns; after that a streamed body is bounded
 // by Timeouts.Stream and by its Close.
