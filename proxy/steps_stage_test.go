@@ -88,6 +88,8 @@ type bank struct {
 	stop  *stopper
 	fault atomic.Value // what happens once the stopper goes on: "", "reset", "close" or "silence"
 	http  *httptest.Server
+	posts atomic.Int64 // writes that have arrived
+	pad   atomic.Int64 // bytes of space behind each reply
 
 	mu     sync.Mutex
 	silent []net.Conn
@@ -171,6 +173,9 @@ func (b *bank) breaks(c net.Conn) bool {
 }
 
 func (b *bank) serve(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodPost {
+		b.posts.Add(1)
+	}
 	if r.Method != http.MethodPost || !b.stop.armed.Load() {
 		if strings.HasPrefix(r.URL.Path, "/v1/payment_intents/") {
 			b.stop.pass(lookedUp)
@@ -182,6 +187,7 @@ func (b *bank) serve(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 		b.ServeHTTP(w, r)
+		_, _ = w.Write(bytes.Repeat([]byte{' '}, int(b.pad.Load())))
 		return
 	}
 	body, _ := io.ReadAll(r.Body)
@@ -297,6 +303,9 @@ func (r stopResolver) LookupNetIP(context.Context, string, string) ([]netip.Addr
 	return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
 }
 
+// stageWait is how long a held call waits for a person, unless a test says otherwise.
+const stageWait = 3 * time.Second
+
 // stage is outgo whole, with a bank: the real engine and the real rail.
 type stage struct {
 	*world
@@ -304,15 +313,18 @@ type stage struct {
 	stop   *stopper
 	store  *stopStore
 	engine *engine.Engine
-	down   atomic.Bool // the bank's name does not resolve, once
+	down   atomic.Bool  // the bank's name does not resolve, once
+	ahead  atomic.Int64 // by how much outgo's clock is ahead, in nanoseconds
 }
 
-// newStage starts outgo on what a store holds.
-func newStage(t *testing.T, b *bank, stop *stopper, db store.Store) *stage {
+func (s *stage) now() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
+
+// newStage starts outgo on what a store holds. A held call waits for so long.
+func newStage(t *testing.T, b *bank, stop *stopper, db store.Store, wait time.Duration) *stage {
 	t.Helper()
 	s := &stage{bank: b, stop: stop, store: &stopStore{Store: db}}
 	var err error
-	if s.engine, err = engine.Open(context.Background(), engine.Options{Store: s.store, Sealer: seal.FromBytes([32]byte{1})}); err != nil {
+	if s.engine, err = engine.Open(context.Background(), engine.Options{Store: s.store, Sealer: seal.FromBytes([32]byte{1}), Clock: s.now}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.engine.Close)
@@ -332,10 +344,10 @@ func newStage(t *testing.T, b *bank, stop *stopper, db store.Store) *stage {
 			t.Fatal(err)
 		}
 		o.Authority, o.Gate = authority, stopGate{s.engine, stop}
-		o.Routes = []proxy.Route{{Rail: stopRail{stripe.New(stripe.Options{}), stop}, Hosts: []string{"api.stripe.com"}, Wait: 3 * time.Second}}
+		o.Routes = []proxy.Route{{Rail: stopRail{stripe.New(stripe.Options{}), stop}, Hosts: []string{"api.stripe.com"}, Wait: wait}}
 		o.Upstreams = map[string]proxy.Upstream{"api.stripe.com": {URL: "http://localhost:" + port}}
 		o.Dialer = dial.New(dial.Options{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Resolver: stopResolver{stop, &s.down}})
-		o.Timeouts.Reply = 700 * time.Millisecond
+		o.Timeouts.Reply, o.Clock = 700*time.Millisecond, s.now
 	})
 	t.Cleanup(stop.goOn)
 	return s
@@ -379,7 +391,7 @@ func (s *stage) crash(t *testing.T) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newStage(t, s.bank, newStopper(""), after)
+	return newStage(t, s.bank, newStopper(""), after, stageWait)
 }
 
 // approve approves whatever is held until the test ends.

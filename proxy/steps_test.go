@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -102,7 +104,11 @@ func (r *stepRow) cents() int64 {
 }
 
 // A payment is one call as an SDK sends it, again and again the same.
-type payment struct{ path, form, key string }
+type payment struct {
+	path, form, key string
+	credential      string        // Stripe's; sk_test_1 when ""
+	agent           *url.Userinfo // who pays; the default agent when nil
+}
 
 func (p *payment) raw() string {
 	key := ""
@@ -194,6 +200,26 @@ func (s *stage) callOnce(t *testing.T, p *payment, at moment) *caller {
 	return c
 }
 
+// try sends the payment once. The answer's status is 0 when there was none.
+func (s *stage) try(t *testing.T, p *payment) answer {
+	t.Helper()
+	req, err := http.NewRequest("POST", "https://api.stripe.com"+p.path, strings.NewReader(p.form))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+cmp.Or(p.credential, "sk_test_1"))
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if p.key != "" {
+		req.Header.Set("Idempotency-Key", p.key)
+	}
+	req.GetBody = nil // net/http must not send it again by itself
+	resp, err := s.client(p.agent).Do(req)
+	if err != nil {
+		return answer{}
+	}
+	return read(t, resp, err)
+}
+
 // retryable says what the SDKs send again.
 func retryable(a answer) bool {
 	told := a.header.Get("Stripe-Should-Retry")
@@ -206,20 +232,7 @@ func retryable(a answer) bool {
 func (s *stage) retry(t *testing.T, p *payment) (a answer, attempts int) {
 	t.Helper()
 	for attempts = 1; ; attempts++ {
-		req, err := http.NewRequest("POST", "https://api.stripe.com"+p.path, strings.NewReader(p.form))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Authorization", "Bearer sk_test_1")
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		if p.key != "" {
-			req.Header.Set("Idempotency-Key", p.key)
-		}
-		req.GetBody = nil // net/http must not send it again by itself
-		a = answer{}
-		if resp, err := s.client(nil).Do(req); err == nil {
-			a = read(t, resp, err)
-		}
+		a = s.try(t, p)
 		if !retryable(a) || attempts == 2 {
 			return a, attempts
 		}
@@ -280,7 +293,7 @@ func (r *stepRow) strike(t *testing.T, s *stage, c *caller) *stage {
 func (r *stepRow) prepare(t *testing.T, key string) (*stage, *payment) {
 	t.Helper()
 	stop := newStopper(r.at)
-	s := newStage(t, newBank(t, stop), stop, memory(t))
+	s := newStage(t, newBank(t, stop), stop, memory(t), stageWait)
 	p := &payment{path: "/v1/charges", form: fmt.Sprintf("%s%d", charge, r.cents()), key: key}
 	if r.at == lookedUp {
 		made, _ := s.retry(t, &payment{
@@ -303,6 +316,8 @@ func (r *stepRow) prepare(t *testing.T, key string) (*stage, *payment) {
 type books struct {
 	used   int64 // of the day's budget
 	states []spend.State
+	// attempts are the calls that have come for the newest payment.
+	attempts int
 }
 
 func (s *stage) books(t *testing.T) (b books) {
@@ -313,6 +328,9 @@ func (s *stage) books(t *testing.T) (b books) {
 	}
 	for _, r := range page.Requests {
 		if r.Intent.Class == spend.Spend {
+			if len(b.states) == 0 {
+				b.attempts = r.Attempts
+			}
 			b.states = append(b.states, r.State)
 		}
 	}
