@@ -30,18 +30,26 @@ type stripeWorld struct {
 	*world
 	engine  *engine.Engine
 	sandbox *sandbox.Server
-	drop    atomic.Bool // the sandbox hangs up once it has moved the money
+	drop    *atomic.Bool // the sandbox hangs up once it has moved the money
 }
 
 func newStripeWorld(t *testing.T) *stripeWorld {
 	t.Helper()
-	s := &stripeWorld{}
-	s.sandbox = sandbox.New(sandbox.Options{Seed: [32]byte{1}, After: func(*http.Request) error {
-		if s.drop.Load() {
+	drop := &atomic.Bool{}
+	s := newStripeWorldOn(t, sandbox.New(sandbox.Options{Seed: [32]byte{1}, After: func(*http.Request) error {
+		if drop.Load() {
 			return sandbox.ErrDrop
 		}
 		return nil
-	}})
+	}}))
+	s.drop = drop
+	return s
+}
+
+// newStripeWorldOn has a sandbox of the test's own.
+func newStripeWorldOn(t *testing.T, stand *sandbox.Server) *stripeWorld {
+	t.Helper()
+	s := &stripeWorld{sandbox: stand}
 	up := httptest.NewTLSServer(s.sandbox)
 	t.Cleanup(up.Close)
 	s.open(t, policy.Policy{
@@ -108,6 +116,16 @@ func (s *stripeWorld) call(key, path, form string) (int, map[string]any, http.He
 		s.t.Fatalf("%s: %v: %s", path, err, a.body)
 	}
 	return a.status, v, a.header
+}
+
+// newest is the request that was made last.
+func (s *stripeWorld) newest() spend.Request {
+	s.t.Helper()
+	page, err := s.engine.Requests(context.Background(), engine.Filter{Limit: 1})
+	if err != nil || len(page.Requests) != 1 {
+		s.t.Fatalf("%d requests, %v", len(page.Requests), err)
+	}
+	return page.Requests[0]
 }
 
 func codeOf(v map[string]any) any {
