@@ -68,7 +68,12 @@ type committer struct {
 	// committed then until resume.
 	doubt func(doubt)
 
-	turn sync.Mutex // held through a commit
+	turn sync.Mutex // held through a commit; guards what stands between here and mu
+
+	warm       *warm
+	batch, own *overlay       // of the batch and of one action, emptied for each
+	wrote      map[string]int // who of the batch wrote a key last, by its number in deeds
+	deeds      []deeds
 
 	mu      sync.Mutex
 	queue   []*pending
@@ -77,6 +82,20 @@ type committer struct {
 	closed  bool  // stopped is there to stay
 
 	stats commitStats
+}
+
+// deeds are the audit entries of one action of a batch, and the records of what
+// it was the last to write.
+type deeds struct {
+	entries []audit.Entry
+	records []audit.Record
+}
+
+func newCommitter(st store.Store, clock func() time.Time, k keys, h *History) *committer {
+	return &committer{
+		store: st, clock: clock, head: k.head(), chain: h.chain, anchor: h.anchor,
+		warm: newWarm(st, k.warm), wrote: make(map[string]int),
+	}
 }
 
 type commitStats struct {
@@ -218,9 +237,20 @@ func (c *committer) attempt(batch []*pending, start time.Time) (applied, error) 
 	c.turn.Lock()
 	defer c.turn.Unlock()
 	var did applied
-	err := c.update(func(tx store.Tx) (err error) { did, err = c.apply(tx, batch, start); return err })
+	runs := 0
+	err := c.update(func(tx store.Tx) (err error) {
+		if runs++; runs > 1 {
+			c.warm.forget() // the store says that something has changed
+		}
+		did, err = c.apply(tx, batch, start)
+		return err
+	})
+	if err != nil {
+		c.warm.forget()
+	}
 	switch {
 	case err == nil:
+		c.warm.committed(c.batch.writes)
 		if c.anchor != nil && did.size > 0 {
 			c.anchor.Moved(did.head)
 		}
@@ -284,10 +314,10 @@ type applied struct {
 	head   audit.Mark // where it then stands
 }
 
-// apply runs the actions of batch over tx and writes the result, each action's
-// with its audit entries.
+// apply runs the actions of batch over tx and writes the result with the audit
+// entries of all.
 func (c *committer) apply(tx store.Tx, batch []*pending, start time.Time) (did applied, err error) {
-	base := newOverlay(tx)
+	base, own := c.clean(tx)
 	var h position
 	if err := getJSON(base, c.head, &h); err != nil && !errors.Is(err, store.ErrNotFound) {
 		return did, fmt.Errorf("read head: %w", err)
@@ -300,15 +330,10 @@ func (c *committer) apply(tx store.Tx, batch []*pending, start time.Time) (did a
 		start = h.Time
 	}
 	h.Time = start.UTC().Round(0)
-	own := base.above()
 	for _, p := range batch {
 		own.reset()
 		t := &txn{overlay: own, now: h.Time, seq: h.Seq}
 		p.err, p.after, p.begun = run(p.act, t), nil, nil
-		grown := did.head
-		if p.err == nil && len(t.writes) > 0 {
-			grown, p.err = c.enter(t, did.head)
-		}
 		if p.err == nil {
 			p.err = t.check()
 		}
@@ -316,15 +341,18 @@ func (c *committer) apply(tx store.Tx, batch []*pending, start time.Time) (did a
 			if did.taken > 0 && base.bytes+t.bytes > maxBatchBytes {
 				break
 			}
-			base.merge(t.overlay)
-			did.head, h.Seq, p.after, p.begun = grown, t.seq, t.after, t.begun
+			c.merge(t)
+			h.Seq, p.after, p.begun = t.seq, t.after, t.begun
 		}
 		did.taken++
 	}
 	if len(base.writes) == 0 {
 		return did, nil
 	}
-	if err := c.chain.Seal(base, did.head); err != nil {
+	if err := putJSON(base, c.head, h); err != nil {
+		return did, err
+	}
+	if did.head, err = c.enter(did.head); err != nil {
 		return did, err
 	}
 	did.size = base.bytes
@@ -341,28 +369,69 @@ func (c *committer) apply(tx store.Tx, batch []*pending, start time.Time) (did a
 	return did, nil
 }
 
-// enter adds the audit entries of an action to what it wrote, behind head, and
-// returns the head that they make. The last one has the digests of all of it.
-func (c *committer) enter(t *txn, head audit.Mark) (audit.Mark, error) {
-	// With each action, so that the chain covers it.
-	if err := putJSON(t, c.head, position{Seq: t.seq, Time: t.now}); err != nil {
-		return head, err
+// clean returns empty overlays for a batch over tx and for one of its actions.
+func (c *committer) clean(tx store.Tx) (batch, own *overlay) {
+	if c.batch == nil || len(c.batch.writes)+len(c.batch.reads) > 8*maxBatchActions*writesExpected {
+		c.batch = newOverlay(nil)
+		c.own = c.batch.above()
+		c.wrote = make(map[string]int)
+	}
+	c.batch.reset()
+	clear(c.wrote)
+	clear(c.deeds)
+	c.deeds = c.deeds[:0]
+	c.batch.base = c.warm.over(tx)
+	return c.batch, c.own
+}
+
+// merge takes what an action did into the batch. One that wrote nothing has done
+// nothing.
+func (c *committer) merge(t *txn) {
+	if len(t.writes) == 0 {
+		return
 	}
 	if len(t.entries) == 0 {
 		t.record(audit.Entry{Event: wrote, Who: itself})
 	}
-	t.entries[len(t.entries)-1].Records = c.chain.Records(t.writes)
-	for _, e := range t.entries {
-		var err error
-		if head, err = c.chain.Extend(t, head, e); err != nil {
-			return head, err
-		}
+	c.batch.merge(t.overlay)
+	for k := range t.writes {
+		c.wrote[k] = len(c.deeds)
 	}
-	return head, nil
+	c.deeds = append(c.deeds, deeds{entries: t.entries})
 }
 
-// check holds an action to the bound on values.
+// enter adds the audit entries of all actions to the batch, behind head, and
+// returns the head that they make. The last entry of each action has the digests
+// of what it wrote, as far as no later action of the batch has written it again:
+// what was in between is never stored. The position goes with the last action.
+func (c *committer) enter(head audit.Mark) (audit.Mark, error) {
+	c.wrote[c.head] = len(c.deeds) - 1
+	for k, v := range c.batch.writes {
+		if r, covered := c.chain.Record(k, v); covered {
+			d := &c.deeds[c.wrote[k]]
+			d.records = append(d.records, r)
+		}
+	}
+	for _, d := range c.deeds {
+		audit.Sort(d.records)
+		d.entries[len(d.entries)-1].Records = d.records
+		for _, e := range d.entries {
+			var err error
+			if head, err = c.chain.Extend(c.batch, head, e); err != nil {
+				return head, err
+			}
+		}
+	}
+	return head, c.chain.Seal(c.batch, head)
+}
+
+// check holds an action to the bound on values, and to what the chain can hold.
 func (t *txn) check() error {
+	for i := range t.entries {
+		if err := t.entries[i].Fits(); err != nil {
+			return err
+		}
+	}
 	for k, v := range t.writes {
 		if len(v) > maxValueBytes {
 			return fmt.Errorf("write %s: %w: %d bytes are more than the %d that a value may have", k, spend.Invalid, len(v), maxValueBytes)

@@ -41,7 +41,10 @@ func (g *gated) Update(ctx context.Context, fn func(store.Tx) error) error {
 	return g.Store.Update(ctx, fn)
 }
 
-func newCommitter(t *testing.T) (*committer, *gated) {
+// Exclusive is what the store behind it says.
+func (g *gated) Exclusive() bool { return true }
+
+func testCommitter(t *testing.T) (*committer, *gated) {
 	t.Helper()
 	st, err := badgerstore.Open(badgerstore.Options{})
 	if err != nil {
@@ -52,8 +55,9 @@ func newCommitter(t *testing.T) (*committer, *gated) {
 		goleak.VerifyNone(t)
 	})
 	g := &gated{Store: st}
-	chain := audit.New("", seal.FromBytes([32]byte{1}).Digest)
-	return &committer{store: g, clock: time.Now, head: "head", chain: chain}, g
+	k := keys{}
+	history := &History{chain: audit.New(k.prefix, seal.FromBytes([32]byte{1}).Digest)}
+	return newCommitter(g, time.Now, k, history), g
 }
 
 func put(key, value string) action {
@@ -68,7 +72,7 @@ func value(t *testing.T, s store.Store, key string) string {
 }
 
 func TestWhatWaitsIsCommittedTogether(t *testing.T) {
-	c, g := newCommitter(t)
+	c, g := testCommitter(t)
 	g.gate, g.entered = make(chan struct{}), make(chan struct{}, 100)
 	ctx := context.Background()
 	var wg sync.WaitGroup
@@ -107,7 +111,7 @@ func waitFor(t *testing.T, ok func() bool) {
 
 // One batch is forced, so that the good actions stand beside the bad ones.
 func TestABadActionLeavesNoTraceAndHarmsNoOther(t *testing.T) {
-	c, g := newCommitter(t)
+	c, g := testCommitter(t)
 	g.gate, g.entered = make(chan struct{}), make(chan struct{}, 100)
 	ctx := context.Background()
 	boom := errors.New("boom")
@@ -144,7 +148,7 @@ func TestABadActionLeavesNoTraceAndHarmsNoOther(t *testing.T) {
 }
 
 func TestALeaderThatLeavesIsReplaced(t *testing.T) {
-	c, g := newCommitter(t)
+	c, g := testCommitter(t)
 	g.gate, g.entered = make(chan struct{}), make(chan struct{}, 100)
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = c.do(context.Background(), put("first", "1")) })
@@ -167,7 +171,7 @@ func TestALeaderThatLeavesIsReplaced(t *testing.T) {
 }
 
 func TestTheTimeOfABatchNeverGoesBack(t *testing.T) {
-	c, _ := newCommitter(t)
+	c, _ := testCommitter(t)
 	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	c.clock = func() time.Time { return now }
 	at := func() (got time.Time) {
@@ -184,7 +188,7 @@ func TestTheTimeOfABatchNeverGoesBack(t *testing.T) {
 }
 
 func TestAnUnknownCommitStopsTheLedger(t *testing.T) {
-	c, g := newCommitter(t)
+	c, g := testCommitter(t)
 	unknown := fmt.Errorf("sync: %w", store.ErrUnknown)
 	g.fail.Store(&unknown)
 	for range 2 {
@@ -199,7 +203,7 @@ func TestAnUnknownCommitStopsTheLedger(t *testing.T) {
 }
 
 func TestADefiniteFailureConcernsItsBatchOnly(t *testing.T) {
-	c, g := newCommitter(t)
+	c, g := testCommitter(t)
 	definite := errors.New("disk is full")
 	g.fail.Store(&definite)
 	if err := c.do(context.Background(), put("a", "1")); !errors.Is(err, spend.Unavailable) || !errors.Is(err, definite) {
@@ -231,7 +235,7 @@ func (c *counting) Put(key string, v []byte) error {
 }
 
 func TestABatchTooLargeForTheStoreIsSplit(t *testing.T) {
-	c, g := newCommitter(t)
+	c, g := testCommitter(t)
 	g.gate, g.entered = make(chan struct{}), make(chan struct{}, 100)
 	c.store = &gated{Store: narrow{g.Store}, gate: g.gate, entered: g.entered}
 	var wg sync.WaitGroup

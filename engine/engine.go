@@ -117,7 +117,7 @@ func Open(ctx context.Context, opt Options) (*Engine, error) {
 	e := &Engine{
 		store: opt.Store, sealer: opt.Sealer, keys: k, opt: opt, clock: opt.Clock,
 		history: history,
-		commit:  &committer{store: opt.Store, clock: opt.Clock, head: k.head(), chain: history.chain, anchor: history.anchor},
+		commit:  newCommitter(opt.Store, opt.Clock, k, history),
 		waiters: make(map[spend.ID]map[chan struct{}]string),
 		left:    make(map[spend.ID]departure),
 		watch:   make(map[chan spend.Request]struct{}),

@@ -57,6 +57,16 @@ func (k keys) print(in *spend.Intent) string {
 	return k.prefix + "print/" + escape(in.Agent) + "/" + in.Fingerprint
 }
 
+// warm reports whether the value at key is read by one action after another.
+func (k keys) warm(key string) bool {
+	rest, ok := strings.CutPrefix(key, k.prefix)
+	if !ok {
+		return false
+	}
+	part, _, _ := strings.Cut(rest, "/")
+	return part == "bud" || part == "request" || part == "control" || part == "head" || part == "holds" || part == "audit-head"
+}
+
 func (k keys) object(in *spend.Intent) string {
 	return k.prefix + "object/" + in.Rail + "/" + escape(in.Object)
 }

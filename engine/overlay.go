@@ -22,16 +22,19 @@ type overlay struct {
 
 var _ store.Tx = (*overlay)(nil)
 
+// writesExpected is about how many keys one action writes.
+const writesExpected = 16
+
 // newOverlay returns an overlay that remembers what base answers, which must
-// therefore stay the same.
+// therefore stay the same until reset.
 func newOverlay(base store.Reader) *overlay {
-	return &overlay{base: base, writes: make(map[string][]byte, 64), reads: make(map[string][]byte, 64)}
+	return &overlay{base: base, writes: make(map[string][]byte, 8*writesExpected), reads: make(map[string][]byte, 8*writesExpected)}
 }
 
 // above returns an overlay for one action after another, reset in between.
 // Others may write to o meanwhile, so it remembers nothing of o.
 func (o *overlay) above() *overlay {
-	return &overlay{base: o, writes: make(map[string][]byte, 16)}
+	return &overlay{base: o, writes: make(map[string][]byte, writesExpected)}
 }
 
 func (o *overlay) Get(key string) ([]byte, error) {
@@ -61,9 +64,10 @@ func (o *overlay) Get(key string) ([]byte, error) {
 	return v, nil
 }
 
-// reset forgets what was written, so that the next action may write here.
+// reset forgets what was written and read.
 func (o *overlay) reset() {
 	clear(o.writes)
+	clear(o.reads)
 	o.bytes = 0
 }
 

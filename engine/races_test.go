@@ -94,7 +94,7 @@ func (p *panicky) Update(ctx context.Context, fn func(store.Tx) error) error {
 // Nobody knows what a store that panics has written. Every caller gets an answer,
 // those of the batch and those that come later, and none of them is left waiting.
 func TestAStoreThatPanicsStopsTheLedger(t *testing.T) {
-	c, g := newCommitter(t)
+	c, g := testCommitter(t)
 	g.Store = &panicky{Store: g.Store, at: 2}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()

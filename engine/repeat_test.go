@@ -218,6 +218,9 @@ func TestADamagedRequestDoesNotStopTheSweep(t *testing.T) {
 	p := daily()
 	p.Daily = usd(100000)
 	w := newWorld(t, p)
+	w.Engine.Close()
+	w.store = struct{ store.Store }{w.store} // one that others may write to
+	w.start()
 	damaged := w.authorize(charge(6000, "a"), spend.Await)
 	w.pass(time.Second) // so that it falls due before the other one
 	other := w.authorize(charge(5900, "b"), spend.Await)

@@ -201,24 +201,22 @@ func (c *Chain) Head(r store.Reader) (Mark, error) {
 	return m, nil
 }
 
-// Records returns what to record of the writes of one action, of which a nil
-// value is a deletion: their keys and digests, in the order of the keys, but for
-// those that the chain does not cover.
-func (c *Chain) Records(writes map[string][]byte) []Record {
-	rs := make([]Record, 0, len(writes))
-	for k, v := range writes {
-		key, ok := strings.CutPrefix(k, c.prefix)
-		if !ok || !c.covers(key) {
-			continue
-		}
-		r := Record{Key: key}
-		if v != nil {
-			r.Digest = Sum(v)
-		}
-		rs = append(rs, r)
+// Record returns what to record of one write, unless the chain does not cover it.
+func (c *Chain) Record(key string, value []byte) (r Record, covered bool) {
+	key, ok := strings.CutPrefix(key, c.prefix)
+	if !ok || !c.covers(key) {
+		return Record{}, false
 	}
+	r = Record{Key: key}
+	if value != nil {
+		r.Digest = Sum(value)
+	}
+	return r, true
+}
+
+// Sort puts records in the order of an entry.
+func Sort(rs []Record) {
 	slices.SortFunc(rs, func(a, b Record) int { return strings.Compare(a.Key, b.Key) })
-	return rs
 }
 
 // covers reports whether key, without the prefix, is of the ledger and recorded.

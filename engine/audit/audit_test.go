@@ -153,7 +153,7 @@ func TestLargeActionsAreContinued(t *testing.T) {
 		for k, v := range writes {
 			put(t, tx, k, v)
 		}
-		return l.chain.Append(tx, audit.Entry{At: noon, Event: "policy", Who: "outgo_admin123", Records: l.chain.Records(writes)})
+		return l.chain.Append(tx, audit.Entry{At: noon, Event: "policy", Who: "outgo_admin123", Records: records(l.chain, writes)})
 	})
 	if got := l.head().Seq; got < 4 || got > 8 {
 		t.Errorf("3000 records made %d entries", got-1)
@@ -367,7 +367,7 @@ func BenchmarkAppend(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		e := audit.Of(l.now, "authorize", "bot", "", r)
-		e.Records = l.chain.Records(writes)
+		e.Records = records(l.chain, writes)
 		if err := l.chain.Append(tx, e); err != nil {
 			b.Fatal(err)
 		}

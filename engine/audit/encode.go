@@ -18,11 +18,24 @@ const format = 1
 
 var errTruncated = errors.New("it ends too early")
 
-// encode sets e.Hash and returns the stored form. It fails with spend.Invalid on
-// a time or a version that the form cannot hold.
-func (e *Entry) encode() ([]byte, error) {
+// Fits fails with spend.Invalid on a time or a version that the stored form cannot
+// hold.
+func (e *Entry) Fits() error {
 	if !time.Unix(0, e.At.UnixNano()).Equal(e.At) {
-		return nil, fmt.Errorf("time %s: %w: none, or out of range", e.At, spend.Invalid)
+		return fmt.Errorf("time %s: %w: none, or out of range", e.At, spend.Invalid)
+	}
+	for _, p := range e.Policies {
+		if p.Version < 0 || p.Version > math.MaxInt32 {
+			return fmt.Errorf("version %d of policy %s: %w", p.Version, p.ID, spend.Invalid)
+		}
+	}
+	return nil
+}
+
+// encode sets e.Hash and returns the stored form. It fails as Fits does.
+func (e *Entry) encode() ([]byte, error) {
+	if err := e.Fits(); err != nil {
+		return nil, err
 	}
 	e.At = e.At.UTC().Round(0)
 	// Only these two hold what others have written.
@@ -38,9 +51,6 @@ func (e *Entry) encode() ([]byte, error) {
 	}
 	b = binary.AppendUvarint(b, uint64(len(e.Policies)))
 	for _, p := range e.Policies {
-		if p.Version < 0 || p.Version > math.MaxInt32 {
-			return nil, fmt.Errorf("version %d of policy %s: %w", p.Version, p.ID, spend.Invalid)
-		}
 		b = appendText(appendText(b, string(p.ID)), p.Name)
 		b = binary.AppendUvarint(b, uint64(p.Version))
 	}

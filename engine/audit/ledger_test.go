@@ -129,7 +129,7 @@ func (l *ledger) commit(tx store.Tx, e audit.Entry, writes map[string][]byte) er
 			return err
 		}
 	}
-	e.Records = l.chain.Records(writes)
+	e.Records = records(l.chain, writes)
 	if err := l.chain.Append(tx, e); err != nil {
 		return err
 	}
@@ -275,4 +275,16 @@ func del(t testing.TB, tx store.Tx, key string) {
 	if err := tx.Delete(key); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// records are what to record of the writes of one action, of which a nil value is
+// a deletion.
+func records(c *audit.Chain, writes map[string][]byte) (rs []audit.Record) {
+	for k, v := range writes {
+		if r, covered := c.Record(k, v); covered {
+			rs = append(rs, r)
+		}
+	}
+	audit.Sort(rs)
+	return rs
 }

@@ -44,6 +44,14 @@ type Tx interface {
 	Delete(key string) error
 }
 
+// Exclusive is a Store that may promise to be the only one.
+type Exclusive interface {
+	// Exclusive reports that while this Store is open nothing but its own Update
+	// changes what it holds. Whoever alone calls Update may then remember what it
+	// has read and written.
+	Exclusive() bool
+}
+
 // Store is an ordered map with transactions. It is safe for concurrent use.
 type Store interface {
 	View(ctx context.Context, fn func(Reader) error) error

@@ -70,7 +70,10 @@ type Store struct {
 	inUse  sync.WaitGroup // transactions that Close must wait for
 }
 
-var _ store.Store = (*Store)(nil)
+var (
+	_ store.Store     = (*Store)(nil)
+	_ store.Exclusive = (*Store)(nil)
+)
 
 // Open opens the database in o.Dir and creates it where there is none. It fails
 // with ErrLocked when somebody else has it open, with syscall.ENOSPC when the
@@ -201,6 +204,9 @@ func (s *Store) end(err error) {
 		s.broken = fmt.Errorf("the store must be opened again, since an earlier write may or may not have been kept: %w", err)
 	}
 }
+
+// Exclusive is true: Badger locks its directory.
+func (s *Store) Exclusive() bool { return true }
 
 // begin admits one transaction, for which the caller owes inUse.Done. Badger
 // itself would hang or panic on a transaction that overlaps its Close.
