@@ -94,7 +94,7 @@ func Open(o Options) (*Store, error) {
 		p = p.WithLogger(s.ear)
 	}
 	var err error
-	if s.db, err = badger.Open(p); err != nil {
+	if s.db, err = openDatabase(p); err != nil {
 		return nil, openError(o.Dir, err)
 	}
 	if err := verify(s.db); err != nil {
