@@ -3,6 +3,7 @@ package main
 import (
 	"math/rand/v2"
 	"net/http"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -24,7 +25,7 @@ func killRounds(t *testing.T, binary string) {
 	for round := range n {
 		s.restart(t, round)
 		crowd := load(t, s.daemon, round, 6)
-		time.Sleep(time.Duration(20+dice.IntN(260)) * time.Millisecond) // the fault strikes by the clock
+		time.Sleep(time.Duration(20+dice.IntN(200)) * time.Millisecond) // the fault strikes by the clock
 		s.daemon.kill()
 		s.told = crowd.end()
 		if t.Failed() {
@@ -44,6 +45,7 @@ type survival struct {
 	data   string
 	binary string
 
+	config string // the last one
 	daemon *daemon
 	limit  int // what the tight agent may spend
 	began  time.Time
@@ -64,8 +66,8 @@ func (s *survival) restart(t *testing.T, round int) {
 	if round%5 == 0 {
 		s.limit += 6000
 	}
-	config := faultConfig(t, s.data, s.bank.url, s.limit)
-	s.daemon = begin(t, s.data, s.binary, "serve", "--config", config)
+	s.config = faultConfig(t, s.data, s.bank.url, s.limit)
+	s.daemon = begin(t, s.data, s.binary, "serve", "--config", s.config)
 	if !s.daemon.running() {
 		t.Fatalf("outgo does not start in round %d: %v\n%s", round, s.daemon.err, tail(s.daemon.log.String(), 20))
 	}
@@ -116,6 +118,11 @@ func (s *survival) close(t *testing.T) {
 	}
 	if err := s.daemon.terminate(t); err != nil {
 		t.Errorf("outgo ends with %v after SIGTERM\n%s", err, tail(s.daemon.log.String(), 20))
+	}
+	verify := exec.Command(s.binary, "audit", "verify", "--config", s.config)
+	verify.Env = []string{"HOME=" + t.TempDir()}
+	if out, err := verify.CombinedOutput(); err != nil {
+		t.Errorf("outgo audit verify: %v\n%s", err, out)
 	}
 	slices.Sort(s.starts)
 	t.Logf("%d starts: median %s, 99th percentile %s, longest %s; %d orders: %d acknowledged, %d over the budget, %d left executing; tight: %d of %d cents",

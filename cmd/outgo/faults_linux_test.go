@@ -39,6 +39,7 @@ func TestFaults(t *testing.T) {
 		{"a disk that fills up stops spending and nothing else", fullRounds},
 		{"a disk that is full at the start is named and can be mended", fullAtStart},
 		{"a data directory that cannot be written is named", unwritable},
+		{"a flood of connections costs the ledger nothing", flooded},
 		{"a disk that fails stops spending until the next start", failingDisk},
 	} {
 		t.Run(c.sentence, func(t *testing.T) { c.run(t, binary) })

@@ -141,6 +141,7 @@ func startSidecar(ctx context.Context, cfg *config.Config, log *zap.Logger, mode
 	s.api = api.New(api.Options{
 		Engine: s.ledger.engine, Digest: s.ledger.digest, Routes: s.ledger.routes(),
 		Ready: s.ready, Metrics: s.metrics.serve, About: s.about, Log: log,
+		MaxConns: maxConns() / 4,
 	})
 	socket, err := listenSocket(filepath.Join(cfg.DataDir, socketFile))
 	if err != nil {
@@ -231,12 +232,13 @@ func (s *sidecar) alarm(err error) { s.log.Error("the ledger needs an operator",
 
 // ready returns why spending is refused at the moment, or nil.
 func (s *sidecar) ready() error {
-	if st, ok := s.ledger.store.(interface{ Ready() error }); ok {
-		if err := st.Ready(); err != nil {
+	// Before the store is asked, which knows why the ledger has stopped.
+	st := s.ledger.engine.Stats()
+	if disk, ok := s.ledger.store.(interface{ Ready() error }); ok {
+		if err := disk.Ready(); err != nil {
 			return fmt.Errorf("the ledger takes no writes: %w", err)
 		}
 	}
-	st := s.ledger.engine.Stats()
 	if st.Stopped {
 		return errors.New("the ledger has stopped; the log says why")
 	}

@@ -39,6 +39,9 @@ type Options struct {
 	// command that has opened the data directory by itself, and never listens.
 	Local bool
 	Log   *zap.Logger
+	// MaxConns bounds the connections of one listener, so that whoever opens many
+	// leaves descriptors to the ledger; 0 for no bound of its own.
+	MaxConns int
 }
 
 // About says where a running outgo can be reached. Nothing in it is secret.
@@ -140,7 +143,7 @@ func New(opt Options) *Server {
 		Handler: s.serve, Name: "outgo", NoDefaultServerHeader: true, NoDefaultDate: true,
 		ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second, IdleTimeout: 2 * time.Minute,
 		MaxRequestBodySize: 1 << 20, ReadBufferSize: 16 << 10, CloseOnShutdown: true,
-		Logger: quiet{},
+		Logger: quiet{}, Concurrency: opt.MaxConns,
 	}
 	return s
 }
