@@ -119,12 +119,89 @@ func decide(e *engine.Engine, n uint64) error {
 		return fmt.Errorf("payment %d: %s: %w", n, r.Next, err)
 	}
 	return e.Finish(context.Background(), r.Request.ID, spend.Outcome{
-		Result: spend.Happened, Reply: make([]byte, 2300),
+		Result: spend.Happened, Reply: stripeReply(n),
 		Receipt: spend.Receipt{
 			Source: spend.FromWire, TransactionID: fmt.Sprintf("pi_%024d", n), Status: "succeeded", Amount: usd(2000),
 			RequestID: "req_benchmarkSuite", HTTPStatus: 200,
 		},
 	})
+}
+
+// stripeReply is a payment intent as Stripe renders one, 2.2 KB with its head.
+func stripeReply(n uint64) []byte {
+	return fmt.Appendf(nil, `HTTP/1.1 200 OK
+Content-Type: application/json
+Idempotency-Key: outgo_%032x
+Original-Request: req_%014x
+Request-Id: req_%014x
+Stripe-Version: 2025-09-30.clover
+
+{
+  "id": "pi_%024d",
+  "object": "payment_intent",
+  "amount": 2000,
+  "amount_capturable": 0,
+  "amount_details": {
+    "tip": {}
+  },
+  "amount_received": 2000,
+  "application": null,
+  "application_fee_amount": null,
+  "automatic_payment_methods": {
+    "allow_redirects": "never",
+    "enabled": true
+  },
+  "canceled_at": null,
+  "cancellation_reason": null,
+  "capture_method": "automatic_async",
+  "client_secret": "pi_%024d_secret_%025d",
+  "confirmation_method": "automatic",
+  "created": 1795262400,
+  "currency": "usd",
+  "customer": "cus_NffrFeUfNV2Hib",
+  "description": "API credits",
+  "excluded_payment_method_types": null,
+  "last_payment_error": null,
+  "latest_charge": "ch_%024d",
+  "livemode": false,
+  "metadata": {
+    "order": "%d"
+  },
+  "next_action": null,
+  "on_behalf_of": null,
+  "payment_method": "pm_%024d",
+  "payment_method_configuration_details": {
+    "id": "pmc_1MwptELkdIwHu7ixO8QXmzAg",
+    "parent": null
+  },
+  "payment_method_options": {
+    "card": {
+      "installments": null,
+      "mandate_options": null,
+      "network": null,
+      "request_three_d_secure": "automatic"
+    },
+    "link": {
+      "persistent_token": null
+    }
+  },
+  "payment_method_types": [
+    "card",
+    "link"
+  ],
+  "processing": null,
+  "receipt_email": "ops@example.com",
+  "review": null,
+  "setup_future_usage": null,
+  "shipping": null,
+  "source": null,
+  "statement_descriptor": null,
+  "statement_descriptor_suffix": null,
+  "status": "succeeded",
+  "transfer_data": null,
+  "transfer_group": null
+}
+`, n*0x9e3779b97f4a7c15, n*0xbf58476d1ce4e5b9>>8, n*0x94d049bb133111eb>>8, n, n, n*7919, n*31, n, n*17)
 }
 
 func benchEngine(b *testing.B, callers int, during time.Duration) run {

@@ -29,7 +29,7 @@ func (e *Engine) Finish(ctx context.Context, id spend.ID, o spend.Outcome) error
 	var sealed []byte
 	var digest audit.Hash
 	if o.Reply != nil {
-		sealed, digest = e.sealer.Seal(o.Reply, e.keys.reply(id)), audit.Sum(o.Reply)
+		sealed, digest = e.sealer.Seal(pack(o.Reply), e.keys.reply(id)), audit.Sum(o.Reply)
 	}
 	err := e.commit.do(ctx, func(t *txn) error {
 		r, err := e.load(t, id)
@@ -297,5 +297,9 @@ func (e *Engine) Reply(ctx context.Context, id spend.ID) ([]byte, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	return e.sealer.Open(sealed, e.keys.reply(id))
+	b, err := e.sealer.Open(sealed, e.keys.reply(id))
+	if err != nil {
+		return nil, err
+	}
+	return unpack(b)
 }
