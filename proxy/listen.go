@@ -7,11 +7,15 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/elazarl/goproxy"
 	"github.com/valyala/fasthttp"
+
+	"github.com/outgo/outgo/engine/spend"
+	"github.com/outgo/outgo/rails"
 )
 
 // prefixed is a socket whose first bytes have been read already.
@@ -36,25 +40,59 @@ func (c *prefixed) Read(p []byte) (int, error) {
 func (p *Proxy) greet(raw net.Conn) {
 	connect := []byte("CONNECT ")
 	c := &prefixed{Conn: raw}
+	if raw.SetReadDeadline(time.Now().Add(p.times.Head)) != nil {
+		p.conns.drop(raw)
+		return
+	}
 	for len(c.pre) < len(connect) && bytes.HasPrefix(connect, c.pre) {
 		b := make([]byte, len(connect))
-		n, err := 0, raw.SetReadDeadline(time.Now().Add(p.times.Head))
-		if err == nil {
-			n, err = raw.Read(b[:len(connect)-len(c.pre)])
-		}
+		n, err := raw.Read(b[:len(connect)-len(c.pre)])
 		if err != nil {
 			p.conns.drop(raw)
 			return
 		}
 		c.pre = append(c.pre, b[:n]...)
 	}
-	if bytes.Equal(c.pre, connect) {
-		if !p.inbox.put(c) {
-			p.conns.drop(raw)
-		}
+	if !bytes.Equal(c.pre, connect) {
+		p.serveOpen(&wire{Conn: c, raw: raw, plain: true})
 		return
 	}
-	p.serveOpen(&wire{Conn: c, raw: raw, plain: true})
+	fault, err := p.readConnect(c)
+	if fault != nil {
+		t := &connection{p: p, client: c, start: p.clock()}
+		t.reject(rejection{statusOf(fault.Code, http.StatusBadRequest), "refused", fault.Code, fault.Reason})
+	}
+	if fault != nil || err != nil || !p.inbox.put(c) {
+		p.conns.drop(raw)
+	}
+}
+
+// readConnect reads the head of a CONNECT under the grammar that holds for every
+// other request, and puts it back for net/http, which then finds nothing to
+// answer in words of its own.
+func (p *Proxy) readConnect(c *prefixed) (*rails.Refusal, error) {
+	w := &wire{Conn: c, raw: c.Conn, times: p.times}
+	end, fault, err := w.findHead()
+	if err != nil {
+		return nil, err
+	}
+	c.pre = append(bytes.Clone(w.buf), c.pre...)
+	if fault == nil {
+		fault = w.head.parse(string(c.pre[:end]))
+	}
+	w.use(len(w.buf))
+	w.rest()
+	if fault != nil {
+		return fault, nil
+	}
+	host, hosts := w.head.get("Host")
+	if _, _, err := splitAuthority(w.head.target, 0); err != nil || w.head.length != 0 {
+		return rails.Refusef(spend.Malformed, "", "CONNECT wants host:port and no body"), nil
+	}
+	if hosts > 1 || host != "" && (!isVisible(host) || strings.ContainsAny(host, "/\\@?#<>^`{|}\"")) {
+		return rails.Refusef(spend.Ambiguous, "Host", "Host is given %d times, or names no host; send it once", hosts), nil
+	}
+	return nil, nil
 }
 
 // inbox is a listener whose connections are put in by greet.
