@@ -279,12 +279,27 @@ func (r stopRail) Intent(c *rails.Call, facts []rails.Fact) (rails.Judgement, er
 // stopStore is a store that fails once when it is told to.
 type stopStore struct {
 	store.Store
-	fail atomic.Bool
+	fail atomic.Int32
 }
 
+// How a store fails.
+const (
+	definite  = 1 // nothing was committed
+	uncertain = 2 // it was, and the store cannot tell
+)
+
+// Reopen implements engine.Reopener: there is nothing to lose in memory.
+func (s *stopStore) Reopen(context.Context) error { return nil }
+
 func (s *stopStore) Update(ctx context.Context, fn func(store.Tx) error) error {
-	if s.fail.Swap(false) {
+	switch s.fail.Swap(0) {
+	case definite:
 		return errors.New("no space left on device")
+	case uncertain:
+		if err := s.Store.Update(ctx, fn); err != nil {
+			return err
+		}
+		return fmt.Errorf("sync log: %w", store.ErrUnknown)
 	}
 	return s.Store.Update(ctx, fn)
 }

@@ -26,14 +26,15 @@ type accident string
 
 // The accidents.
 const (
-	clientFIN   accident = "client closes"
-	clientRST   accident = "client resets"
-	crash       accident = "outgo is killed"
-	bankReset   accident = "upstream resets"
-	bankClose   accident = "upstream closes"
-	bankSilence accident = "upstream is silent"
-	bankDown    accident = "upstream is away"
-	storeFails  accident = "the store fails"
+	clientFIN    accident = "client closes"
+	clientRST    accident = "client resets"
+	crash        accident = "outgo is killed"
+	bankReset    accident = "upstream resets"
+	bankClose    accident = "upstream closes"
+	bankSilence  accident = "upstream is silent"
+	bankDown     accident = "upstream is away"
+	storeFails   accident = "the store fails"
+	storeUnknown accident = "the store cannot tell"
 )
 
 // What the agent learns in the end.
@@ -87,6 +88,9 @@ func stepRows() []stepRow {
 	add(authorizing, 0, unavailable, "", storeFails)
 	add(beginning, 0, unavailable, spend.Authorized, storeFails)
 	add(settling, 1, paid, spend.Settled, storeFails)
+	add(authorizing, 0, unavailable, spend.Failed, storeUnknown) // read back, and known to be unsent
+	add(beginning, 0, unavailable, spend.Failed, storeUnknown)
+	add(settling, 1, paid, spend.Settled, storeUnknown)
 	return rows
 }
 
@@ -283,7 +287,9 @@ func (r *stepRow) strike(t *testing.T, s *stage, c *caller) *stage {
 	case bankDown:
 		s.down.Store(true)
 	case storeFails:
-		s.store.fail.Store(true)
+		s.store.fail.Store(definite)
+	case storeUnknown:
+		s.store.fail.Store(uncertain)
 	}
 	s.stop.goOn()
 	return s
