@@ -54,10 +54,11 @@ type Options struct {
 
 // Store is a store.Store in a Badger database. Open makes one.
 type Store struct {
-	db   *badger.DB
-	disk disk
-	logs *reserve // nil in memory, as ear
-	ear  *ear
+	db    *badger.DB
+	disk  disk
+	logs  *reserve // nil in memory, as ear
+	ear   *ear
+	watch *watch
 	// patience is closeLimit; a test has less of it.
 	patience time.Duration
 
@@ -102,6 +103,10 @@ func Open(o Options) (*Store, error) {
 	}
 	if err := s.room(); err != nil {
 		return nil, fmt.Errorf("open store: %w", errors.Join(err, s.db.Close()))
+	}
+	if s.ear != nil {
+		s.watch = newWatch(o.Dir, s.db)
+		s.ear.tell(func() { s.watch.arm(s.lookForLost) })
 	}
 	return s, nil
 }

@@ -92,6 +92,9 @@ func (d disk) prepare() error {
 	if err := makePrivate(d.dir); err != nil {
 		return err
 	}
+	if err := notLost(d.dir); err != nil {
+		return err
+	}
 	if err := whileUnlocked(d.dir, func() error { return dropEmpty(d.dir) }); err != nil {
 		return err
 	}

@@ -23,6 +23,8 @@ type ear struct {
 	mu     sync.Mutex
 	free   func(dir string) (uint64, error) // as of disk
 	parked int                              // goroutines that wait for room
+
+	compacted func() // called after each compaction
 }
 
 var _ badger.Logger = (*ear)(nil)
@@ -30,6 +32,7 @@ var _ badger.Logger = (*ear)(nil)
 // What Badger says at the moments that matter.
 const (
 	saysTable   = "[%d] LOG Compact. Added %d keys."
+	saysDone    = "[Compactor: %d] Compaction for level: %d DONE"
 	saysCompact = "[Compactor: %d] LOG Compact FAILED"
 	saysFlush   = "error flushing memtable to disk"
 	saysValues  = "Error while curlf sync"
@@ -38,11 +41,26 @@ const (
 // Debugf waits for room where a compaction is about to write a table. A table
 // that cannot be written kills the process on a full disk; and where the file
 // cannot be made, Badger drops the error, goes on, and deletes what the table was
-// made from.
+// made from: see lost.go.
 func (e *ear) Debugf(format string, _ ...any) {
-	if strings.HasPrefix(format, saysTable) {
+	switch {
+	case strings.HasPrefix(format, saysTable):
 		e.awaitRoom()
+	case format == saysDone:
+		e.mu.Lock()
+		compacted := e.compacted
+		e.mu.Unlock()
+		if compacted != nil {
+			compacted()
+		}
 	}
+}
+
+// tell has f called after each compaction from now on.
+func (e *ear) tell(f func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.compacted = f
 }
 
 // Infof implements badger.Logger.

@@ -59,20 +59,40 @@ func TestASecondOpenLeavesTheLogsOfTheFirst(t *testing.T) {
 	}
 }
 
+// Whoever is killed while Badger writes a table leaves a part of one.
+func TestAPartOfATableIsNoDamage(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	if err := put(s, "k", "v"); err != nil {
+		t.Fatal(err)
+	}
+	shut(t, s)
+	for name, content := range map[string]string{"000997.sst": "", "000998.sst": "\xff\xff\xff\xff", "000999.sst": strings.Repeat("\x00", 1<<20)} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s = open(t, dir)
+	defer shut(t, s)
+	if !has(t, s, "k", "v") {
+		t.Error("k is lost")
+	}
+}
+
 // Whatever a commit writes to has its blocks, also in the commit that begins
 // another log, so that it never meets a full disk.
 func TestEveryLogHasItsBlocksBeforehand(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	defer shut(t, s)
-	dice := rand.New(rand.NewPCG(1, 1))
+	value := noise(rand.New(rand.NewPCG(1, 1)), maxValue)
 	begun := make(map[string]bool)
 	for i := range 3 * memTable / maxValue {
 		ahead := s.logs.next
 		if n := blocks(t, ahead); n < logRoom {
 			t.Fatalf("the log made ahead has %d bytes on disk, want %d", n, logRoom)
 		}
-		if err := put(s, fmt.Sprint("k/", i), noise(dice, maxValue)); err != nil {
+		if err := put(s, fmt.Sprint("k/", i), value); err != nil {
 			t.Fatal(err)
 		}
 		if info, err := os.Stat(ahead); err == nil && info.Size() > 0 {
@@ -220,5 +240,61 @@ func TestWhatFailsInTheBackgroundEndsTheStore(t *testing.T) {
 				t.Errorf("Update = %v, Ready = %v, want an end: %t", err, s.Ready(), c.ends)
 			}
 		})
+	}
+}
+
+// A compaction that has lost a table leaves a file that belongs to no level.
+func TestALostTableEndsTheStoreForGood(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	stray := filepath.Join(dir, "000999.sst")
+	if err := os.WriteFile(stray, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.ear.Debugf(saysDone, 0, 0)
+	for end := time.Now().Add(20 * time.Second); s.Ready() == nil && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err := put(s, "k", "v"); err == nil || !strings.Contains(err.Error(), "table 000999") {
+		t.Errorf("Update = %v, want the lost table by its name", err)
+	}
+	shut(t, s)
+	if _, err := Open(Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), "restore it from a backup") {
+		t.Errorf("Open = %v, want it to refuse", err)
+	}
+	if err := os.Remove(filepath.Join(dir, lostFile)); err != nil {
+		t.Fatal(err)
+	}
+	shut(t, open(t, dir))
+}
+
+// Compactions that go well, with readers that hold on to the tables of before, are
+// not taken for losses.
+func TestACompactionThatGoesWellLosesNothing(t *testing.T) {
+	s := open(t, t.TempDir())
+	defer shut(t, s)
+	value := []byte(noise(rand.New(rand.NewPCG(1, 3)), maxValue))
+	compactions := make(chan struct{}, 100)
+	s.ear.tell(func() {
+		s.watch.arm(s.lookForLost)
+		select {
+		case compactions <- struct{}{}:
+		default:
+		}
+	})
+	err := s.View(context.Background(), func(store.Reader) error {
+		for i := 0; len(compactions) == 0; i++ {
+			err := s.Update(context.Background(), func(tx store.Tx) error {
+				return errors.Join(tx.Put("a", []byte(fmt.Sprint(i))), tx.Put(fmt.Sprintf("k/%05d", i), value))
+			})
+			if err != nil || i > 2000 {
+				return fmt.Errorf("after %d writes without a compaction: %w", i, err)
+			}
+		}
+		time.Sleep(4 * strayAge) // both looks
+		return nil
+	})
+	if err := errors.Join(err, s.Ready()); err != nil {
+		t.Error(err)
 	}
 }

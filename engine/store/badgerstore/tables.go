@@ -2,11 +2,13 @@ package badgerstore
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/table"
 )
 
 // openDatabase opens a Badger database whose tables may be damaged. Badger meets
@@ -14,7 +16,7 @@ import (
 // process without a word of where.
 func openDatabase(o badger.Options) (db *badger.DB, err error) {
 	if !o.InMemory {
-		if err := checkTables(o.Dir); err != nil {
+		if err := checkTables(o); err != nil {
 			return nil, err
 		}
 	}
@@ -28,12 +30,22 @@ func openDatabase(o badger.Options) (db *badger.DB, err error) {
 
 // checkTables holds the ends of all tables to their form: lengths that lead out
 // of its file are what Badger does not survive. It verifies the checksums itself.
-func checkTables(dir string) error {
-	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
-	if err != nil {
+// A table that the manifest does not name is none: a process that was killed while
+// it wrote one leaves such a file, which Badger removes.
+func checkTables(o badger.Options) error {
+	f, err := os.Open(filepath.Join(o.Dir, badger.ManifestFilename))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	} else if err != nil {
 		return err
 	}
-	for _, name := range tables {
+	defer f.Close() //nolint:errcheck // nothing was written through it
+	manifest, _, err := badger.ReplayManifestFile(f, o.ExternalMagicVersion, o)
+	if err != nil {
+		return fmt.Errorf("the manifest is damaged (%w); restore it from a backup", err)
+	}
+	for id := range manifest.Tables {
+		name := table.NewFilename(id, o.Dir)
 		if err := checkTable(name); err != nil {
 			return fmt.Errorf("table %s is damaged (%w); restore it from a backup", name, err)
 		}
