@@ -51,7 +51,8 @@ func (f Freeze) String() string {
 }
 
 // SetFrozen stops or resumes spending on somebody's word, of which the zero Actor
-// is outgo's own. What is held or reserved stays so.
+// is outgo's own. What is held or reserved stays so. To resume all of it is also to
+// take the clock as it is, where it has jumped.
 func (e *Engine) SetFrozen(ctx context.Context, by Actor, f Freeze, on bool) error {
 	if broken := e.broken.Load(); broken != nil && !on {
 		return fmt.Errorf("unfreeze: %w: %w", spend.InvalidState, *broken)
@@ -79,6 +80,9 @@ func (e *Engine) SetFrozen(ctx context.Context, by Actor, f Freeze, on bool) err
 	})
 	if err != nil {
 		return fmt.Errorf("freeze: %w", err)
+	}
+	if f == (Freeze{}) && !on {
+		e.time.accept()
 	}
 	return e.view(ctx, func(r store.Reader) error { _, err := e.readPolicies(r); return err })
 }

@@ -54,6 +54,10 @@ type Options struct {
 	// Flagged is told of each anomaly once it is durable; nil for none. It must not
 	// wait.
 	Flagged func(Flagged)
+	// Uptime is the time that has passed since any moment, whatever the clock shows,
+	// a suspension of the machine included. By it a clock that jumps is found out;
+	// nil = by the monotonic readings of Clock, where it has any.
+	Uptime func() time.Duration
 	// AnchorPath is a file outside of the store that says how far the ledger had
 	// come, so that one that was set back is found out; "" = none.
 	AnchorPath string
@@ -88,7 +92,8 @@ type Engine struct {
 	keys   keys
 	opt    Options
 	commit *committer
-	clock  func() time.Time
+	time   *timekeeper
+	clock  func() time.Time // time.now
 
 	history *History
 	broken  atomic.Pointer[error] // why the audit chain is not to be trusted
@@ -113,8 +118,11 @@ type Engine struct {
 // what falls due until Close.
 func Open(ctx context.Context, opt Options) (*Engine, error) {
 	opt = opt.withDefaults()
+	clock := newTimekeeper(opt)
+	opt.Clock = clock.now
 	k, history := newKeys(opt.Workspace), NewHistory(opt)
 	e := &Engine{
+		time:  clock,
 		store: opt.Store, sealer: opt.Sealer, keys: k, opt: opt, clock: opt.Clock,
 		history: history,
 		commit:  newCommitter(opt.Store, opt.Clock, k, history),
@@ -149,6 +157,7 @@ func (e *Engine) takeOver(ctx context.Context) error {
 		if err := e.loadAPIKeys(r); err != nil {
 			return err
 		}
+		e.time.notBefore(h.Time)
 		_, err := e.readPolicies(r)
 		return err
 	})

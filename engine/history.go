@@ -172,5 +172,5 @@ func (e *Engine) unfit() string {
 	if e.broken.Load() != nil {
 		return "the ledger's audit chain is broken, see outgo's log"
 	}
-	return ""
+	return e.time.jumped()
 }

@@ -135,7 +135,7 @@ const anchorFile = "audit-anchor.json"
 
 func engineOptions(cfg *config.Config, st store.Store, key *seal.Key, tell listeners) engine.Options {
 	return engine.Options{
-		Store: st, Sealer: key, Clock: time.Now, AnchorPath: filepath.Join(cfg.DataDir, anchorFile), Alarm: tell.alarm, Flagged: tell.flagged,
+		Store: st, Sealer: key, Clock: time.Now, Uptime: uptime(), AnchorPath: filepath.Join(cfg.DataDir, anchorFile), Alarm: tell.alarm, Flagged: tell.flagged,
 		Expire: cfg.Proxy.Hold.Expire, Keep: cfg.Proxy.Hold.Keep, MaxHeld: cfg.Proxy.Hold.MaxPerAgent, MaxHeldAmount: heldAmounts(cfg),
 		ReceiptWithin: cfg.Receipts.ExpectedWithin,
 		Unmatched: map[spend.Origin]spend.Decision{
