@@ -21,6 +21,9 @@ const (
 	maxAsked = 25
 	// maxAskedReply is the longest answer, in bytes: a hundred events.
 	maxAskedReply = 8 << 20
+	// failureStands is how old a call must be before it is believed to have failed:
+	// a provider may still be at it, and tell of a success later.
+	failureStands = 10 * time.Second
 )
 
 // reconcileAgent keeps the connections of questions apart from every agent's. No
@@ -156,7 +159,7 @@ func (x *exchange) traced() bool {
 		return x.get(ctx, l, x.judged.KeyHeader, maxAskedReply)
 	})
 	x.line.Upstream += x.since(began)
-	if err != nil || o.Result == spend.Uncertain {
+	if err != nil || o.Result == spend.Uncertain || o.Result == spend.DidNot && x.since(x.request.Began) < failureStands {
 		return false
 	}
 	if err := x.finish(o); err != nil {

@@ -30,6 +30,7 @@ type stripeWorld struct {
 	*world
 	engine  *engine.Engine
 	sandbox *sandbox.Server
+	later   atomic.Int64 // how far the proxy's clock is ahead
 	drop    *atomic.Bool // the sandbox hangs up once it has moved the money
 }
 
@@ -91,6 +92,7 @@ func (s *stripeWorld) guard(t *testing.T, o *proxy.Options) {
 		t.Fatal(err)
 	}
 	o.Authority, o.Gate = authority, s.engine
+	o.Clock = func() time.Time { return time.Now().Add(time.Duration(s.later.Load())) }
 	o.Routes = []proxy.Route{{Rail: stripe.New(stripe.Options{}), Hosts: []string{"api.stripe.com"}, Wait: 5 * time.Second}}
 }
 
@@ -242,7 +244,13 @@ func TestStripeSaysThatAnEarlierAttemptDidNotGoThrough(t *testing.T) {
 		t.Fatalf("the agent was told %d %v", status, v)
 	}
 	s.drop.Store(false)
+	// So soon after the call, Stripe could still be at it.
 	status, v, header := s.call("k1", "/v1/charges", declined)
+	if status != 429 || header.Get("Outgo-Code") != string(spend.OutcomeUnknown) {
+		t.Fatalf("the same charge again: %d %v %v", status, v, header)
+	}
+	s.later.Store(int64(11 * time.Second))
+	status, v, header = s.call("k1", "/v1/charges", declined)
 	if status != 429 || header.Get("Outgo-Code") != string(spend.UpstreamFailed) {
 		t.Fatalf("the same charge again: %d %v %v", status, v, header)
 	}

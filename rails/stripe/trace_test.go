@@ -214,3 +214,30 @@ func TestAReaderSeesWhatTheCallHasDone(t *testing.T) {
 		})
 	}
 }
+
+// FuzzTrace reads whatever a provider answers: nothing panics, and events that do
+// not carry the key of the call prove nothing about it.
+func FuzzTrace(f *testing.F) {
+	f.Add([]byte(`{"object":"list","has_more":false,"data":[]}`), uint16(200))
+	f.Add(events(true, event("evt_1", "payment_intent.succeeded", "outgo_1", `{"id":"pi_1","object":"payment_intent","status":"succeeded","amount":1200,"amount_received":1200,"currency":"usd"}`)).Body, uint16(200))
+	f.Add(events(false, event("evt_1", "payment_intent.payment_failed", "outgo_1", `{"id":"pi_1","object":"payment_intent","status":"requires_payment_method"}`)).Body, uint16(200))
+	f.Add([]byte(`{"id":"pi_1","object":"payment_intent","status":"succeeded"}`), uint16(403))
+	r := New(Options{})
+	f.Fuzz(func(t *testing.T, body []byte, status uint16) {
+		in := judged(t, "payment_intents.create", "", "1200 USD")
+		for _, key := range []string{"outgo_1", "outgo_of_no_event"} {
+			s := rails.Sent{Intent: in, Key: key, Began: began}
+			_, first, err := r.Trace(s, nil)
+			if err != nil || len(first) != 1 {
+				t.Fatalf("%v, %v", first, err)
+			}
+			o, _, err := r.Trace(s, []rails.Fact{{Lookup: first[0], Reply: rails.Reply{Status: int(status), Body: body}}})
+			if (err != nil || status != 200 || key != "outgo_1") && o.Result != spend.Uncertain {
+				t.Errorf("%s: %+v, %v", key, o, err)
+			}
+			if o.Result == spend.Happened && (o.Receipt.TransactionID == "" || o.Receipt.Amount.IsZero() || o.Receipt.Amount.Sign() < 0) {
+				t.Errorf("%+v", o)
+			}
+		}
+	})
+}
