@@ -114,7 +114,9 @@ func (x *exchange) complete(in *spend.Intent) {
 		in.Rail = x.rail.Name()
 	}
 	if x.credential == "" {
-		x.credential = x.w.credentialOf(x.call.Get("Authorization"), x.p.opt.Digest)
+		authorization := x.call.Get("Authorization")
+		x.scratch = append(x.scratch[:0], authorization...)
+		x.credential = x.w.credentialOf(authorization, x.scratch, x.p.opt.Digest)
 	}
 	in.DedupKey, in.SentKey = "", ""
 	if x.judged.Key != "" {

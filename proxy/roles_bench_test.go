@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -232,6 +233,7 @@ func (r role) serveProxy(b *testing.B, gate proxy.Gate, key *seal.Key, release f
 	if err != nil {
 		b.Fatal(err)
 	}
+	observe, flush := observeInto(lines)
 	trusted := x509.NewCertPool()
 	trusted.AppendCertsFromPEM(r.Roots)
 	p, err := proxy.New(proxy.Options{
@@ -240,7 +242,7 @@ func (r role) serveProxy(b *testing.B, gate proxy.Gate, key *seal.Key, release f
 		Dialer:    dial.New(dial.Options{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}),
 		Upstreams: map[string]proxy.Upstream{payHost: {URL: "https://" + r.Upstream, RootCAs: trusted, ServerName: payHost}},
 		Identify:  func(proxy.Peer) (string, error) { return "default", nil },
-		Digest:    key.Digest, Gate: gate, Observe: observeInto(lines),
+		Digest:    key.Digest, Gate: gate, Observe: observe,
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -256,17 +258,20 @@ func (r role) serveProxy(b *testing.B, gate proxy.Gate, key *seal.Key, release f
 			b.Error(err)
 		}
 		release()
-		_ = lines.Close()
+		if err := errors.Join(flush(), lines.Close()); err != nil {
+			b.Error(err)
+		}
 	}
 }
 
-// observeInto writes decision lines as the sidecar does, many at a time.
-func observeInto(f *os.File) func(proxy.Line) {
+// observeInto writes decision lines as the sidecar does, many at a time; stop
+// writes the last ones.
+func observeInto(f *os.File) (observe func(proxy.Line), stop func() error) {
 	enc := zap.NewProductionEncoderConfig()
 	enc.EncodeTime, enc.EncodeDuration = zapcore.ISO8601TimeEncoder, zapcore.StringDurationEncoder
 	buffered := &zapcore.BufferedWriteSyncer{WS: f, Size: 64 << 10, FlushInterval: 100 * time.Millisecond}
 	to := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(enc), buffered, zap.InfoLevel))
-	return func(l proxy.Line) { to.Info("call", zap.Inline((*callLine)(&l))) }
+	return func(l proxy.Line) { to.Info("call", zap.Inline((*callLine)(&l))) }, buffered.Stop
 }
 
 // callLine is the decision line of the sidecar.

@@ -76,6 +76,9 @@ func checkHost(h *head, host string, port uint16) *rails.Refusal {
 	if n != 1 {
 		return rails.Refusef(spend.Ambiguous, "Host", "Host is given %d times; send it once", n)
 	}
+	if value == host { // which is canonical, so that there is nothing to take apart
+		return nil
+	}
 	named, namedPort, err := splitAuthority(value, port)
 	if err != nil || named != host || namedPort != port {
 		return rails.Refusef(spend.HostMismatch, "Host", "the call is made to %s, and Host says %.80q; both must be the same", authority(host, port, port == 80), value)

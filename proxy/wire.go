@@ -454,9 +454,9 @@ func linger(c, raw net.Conn) {
 // timedOut reports whether err is a deadline that passed.
 func timedOut(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
 
-// credentialOf returns the digest of an Authorization.
-func (w *wire) credentialOf(authorization string, digest func(label string, parts ...string) string) string {
-	if now := sha256.Sum256([]byte(authorization)); w.credential == "" || w.authorization != now {
+// credentialOf returns the digest of an Authorization, which stands in room as well.
+func (w *wire) credentialOf(authorization string, room []byte, digest func(label string, parts ...string) string) string {
+	if now := sha256.Sum256(room); w.credential == "" || w.authorization != now {
 		w.authorization, w.credential = now, digest("credential", authorization)
 	}
 	return w.credential

@@ -148,61 +148,58 @@ func accountOf(c *rails.Call) (string, error) {
 // claimsOf reads the claims in Outgo-* headers, merchant and category in their
 // normal form.
 func claimsOf(c *rails.Call) (spend.Claims, error) {
-	var claims spend.Claims
-	var id string
-	for _, claim := range []struct {
-		header string
-		field  *string
-	}{
-		{"Outgo-Merchant", &claims.Merchant}, {"Outgo-Category", &claims.Category}, {"Outgo-Reason", &claims.Reason},
-		{"Outgo-Task", &claims.Task}, {"Outgo-Request", &id}, {"Outgo-Authorization", &claims.Authorization},
-	} {
-		value, lines := c.Field(claim.header)
+	var v [6]string
+	for i, header := range [...]string{"Outgo-Merchant", "Outgo-Category", "Outgo-Reason", "Outgo-Task", "Outgo-Request", "Outgo-Authorization"} {
+		value, lines := c.Field(header)
 		if lines > 1 {
-			return spend.Claims{}, rails.Refusef(spend.Ambiguous, claim.header, "the header %s stands %d times; send it once", claim.header, lines)
+			return spend.Claims{}, rails.Refusef(spend.Ambiguous, header, "the header %s stands %d times; send it once", header, lines)
 		}
 		if lines == 1 {
-			if err := checkClaim(claim.header, value); err != nil {
+			if err := checkClaim(header, value); err != nil {
 				return spend.Claims{}, err
 			}
-			*claim.field = strings.TrimSpace(value)
+			v[i] = strings.TrimSpace(value)
 		}
 	}
-	claims.Merchant, claims.Category = spend.NormalMerchant(claims.Merchant), normalCategory(claims.Category)
-	claims.Request = spend.ID(id)
-	return claims, nil
+	return spend.Claims{
+		Merchant: spend.NormalMerchant(v[0]), Category: normalCategory(v[1]), Reason: v[2], Task: v[3],
+		Request: spend.ID(v[4]), Authorization: v[5],
+	}, nil
 }
 
 // mergeClaims adds what metadata claims, and refuses two claims that differ: to
 // pick one would let the agent show a reviewer one word and Stripe another.
-func mergeClaims(claims spend.Claims, f *form) (spend.Claims, error) {
-	id := string(claims.Request)
-	for _, m := range []struct {
-		key, header string
-		normal      func(string) string
-		field       *string
-	}{
-		{"metadata[merchant]", "Outgo-Merchant", spend.NormalMerchant, &claims.Merchant},
-		{"metadata[category]", "Outgo-Category", normalCategory, &claims.Category},
-		{"metadata[outgo_request]", "Outgo-Request", strings.TrimSpace, &id},
-	} {
-		value, _, err := f.scalar(m.key)
-		if err != nil {
-			return spend.Claims{}, err
-		}
-		if err := checkClaim(m.key, value); err != nil {
-			return spend.Claims{}, err
-		}
-		if value = m.normal(value); value == "" {
-			continue
-		}
-		if *m.field != "" && *m.field != value {
-			return spend.Claims{}, rails.Refusef(spend.Ambiguous, m.key, "%s says %.80q and the header %s %.80q; say the same in both", m.key, value, m.header, *m.field)
-		}
-		*m.field = value
+func mergeClaims(claims spend.Claims, f *form) (_ spend.Claims, err error) {
+	if claims.Merchant, err = f.mergeClaim("metadata[merchant]", "Outgo-Merchant", spend.NormalMerchant, claims.Merchant); err != nil {
+		return spend.Claims{}, err
+	}
+	if claims.Category, err = f.mergeClaim("metadata[category]", "Outgo-Category", normalCategory, claims.Category); err != nil {
+		return spend.Claims{}, err
+	}
+	id, err := f.mergeClaim("metadata[outgo_request]", "Outgo-Request", strings.TrimSpace, string(claims.Request))
+	if err != nil {
+		return spend.Claims{}, err
 	}
 	claims.Request = spend.ID(id)
 	return claims, nil
+}
+
+// mergeClaim returns the claim in the parameter key, or the one that a header makes.
+func (f *form) mergeClaim(key, header string, normal func(string) string, claimed string) (string, error) {
+	value, _, err := f.scalar(key)
+	if err != nil {
+		return "", err
+	}
+	if err := checkClaim(key, value); err != nil {
+		return "", err
+	}
+	if value = normal(value); value == "" {
+		return claimed, nil
+	}
+	if claimed != "" && claimed != value {
+		return "", rails.Refusef(spend.Ambiguous, key, "%s says %.80q and the header %s %.80q; say the same in both", key, value, header, claimed)
+	}
+	return value, nil
 }
 
 // checkClaim bounds a claim to what a person can be shown on one line. The
