@@ -64,6 +64,10 @@ type wire struct {
 	mem   *[]byte // from bufs; nil while the connection is idle
 	buf   []byte  // bytes read and not yet used, a part of *mem
 
+	readBy  time.Time // the read deadline that is set
+	writeBy time.Time // the write deadline that is set
+	due     time.Time // a read deadline to be set when something is read; zero for none
+
 	served  int  // messages whose head was read
 	working bool // counted in busy
 	closed  atomic.Bool
@@ -131,7 +135,7 @@ func (w *wire) read(p []byte) (int, error) {
 func (w *wire) readHead() error {
 	w.rest()
 	if len(w.buf) == 0 {
-		if err := w.SetReadDeadline(time.Now().Add(w.times.Idle)); err != nil {
+		if err := w.idle(); err != nil {
 			return err
 		}
 		if _, err := io.ReadFull(w.Conn, w.first[:]); err != nil {
@@ -140,9 +144,7 @@ func (w *wire) readHead() error {
 		w.mem = bufs.Get().(*[]byte) //nolint:forcetypeassert // nothing else is put in
 		w.buf = append((*w.mem)[:0], w.first[0])
 	}
-	if err := w.SetReadDeadline(time.Now().Add(w.times.Head)); err != nil {
-		return err
-	}
+	w.due = time.Now().Add(w.times.Head)
 	end, fault, err := w.findHead()
 	if err != nil {
 		return err
@@ -163,7 +165,8 @@ func (w *wire) readHead() error {
 	}
 	w.setStage(fault)
 	w.makeHead()
-	return w.SetReadDeadline(time.Now().Add(w.times.Body))
+	w.due = time.Now().Add(w.times.Body)
+	return nil
 }
 
 // take sets up the connection for a request that names its host itself. One that
@@ -258,10 +261,8 @@ func (w *wire) readData(p []byte) (int, error) {
 		w.left -= int64(n)
 		return n, nil
 	}
-	if err := w.extend(); err != nil {
-		return 0, err
-	}
-	n, err := w.Conn.Read(p)
+	w.extend()
+	n, err := w.receive(p)
 	w.left -= int64(n)
 	if n > 0 {
 		return n, nil
@@ -316,9 +317,7 @@ func (w *wire) readLine(longest int) ([]byte, error) {
 	for {
 		i := bytes.IndexByte(w.buf, '\n')
 		if i < 0 && len(w.buf) < longest {
-			if err := w.extend(); err != nil {
-				return nil, err
-			}
+			w.extend()
 			if err := w.fill(); err != nil {
 				return nil, err
 			}
@@ -351,7 +350,7 @@ func (w *wire) fill() error {
 		}
 		w.buf = append((*w.mem)[:0], w.buf...)
 	}
-	n, err := w.Conn.Read(w.buf[len(w.buf):cap(w.buf)])
+	n, err := w.receive(w.buf[len(w.buf):cap(w.buf)])
 	w.buf = w.buf[:len(w.buf)+n]
 	if n > 0 {
 		return nil
@@ -370,11 +369,37 @@ func cutShort(err error) error {
 func (w *wire) use(n int) { w.buf = w.buf[n:] }
 
 // extend gives a body that may be long a new deadline.
-func (w *wire) extend() error {
-	if w.whole {
+func (w *wire) extend() {
+	if !w.whole {
+		w.due = time.Now().Add(w.times.Body)
+	}
+}
+
+// receive reads from the connection, under the deadline that is due. Most messages
+// have come whole with their first byte, and never need the later ones.
+func (w *wire) receive(p []byte) (int, error) {
+	if !w.due.IsZero() {
+		w.readBy, w.due = w.due, time.Time{}
+		if err := w.SetReadDeadline(w.readBy); err != nil {
+			return 0, err
+		}
+	}
+	return w.Conn.Read(p)
+}
+
+// slack is by how much of itself a bound may be exceeded, so that the deadline need
+// not be moved on every call.
+const slack = 16
+
+// idle bounds the wait for the next message.
+func (w *wire) idle() error {
+	at := time.Now().Add(w.times.Idle)
+	w.due = time.Time{}
+	if spare := w.readBy.Sub(at); spare >= 0 && spare <= w.times.Idle/slack {
 		return nil
 	}
-	return w.SetReadDeadline(time.Now().Add(w.times.Body))
+	w.readBy = at.Add(w.times.Idle / slack)
+	return w.SetReadDeadline(w.readBy)
 }
 
 // rest ends the work on a message and gives back its memory.
@@ -410,8 +435,11 @@ func (w *wire) Write(p []byte) (int, error) {
 	if w.closed.Load() {
 		return 0, errCut
 	}
-	if err := w.SetWriteDeadline(time.Now().Add(w.times.Write)); err != nil {
-		return 0, err
+	if at := time.Now().Add(w.times.Write); w.writeBy.Before(at) {
+		w.writeBy = at.Add(w.times.Write / slack)
+		if err := w.SetWriteDeadline(w.writeBy); err != nil {
+			return 0, err
+		}
 	}
 	return w.Conn.Write(p)
 }

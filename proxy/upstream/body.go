@@ -280,7 +280,8 @@ func (s *stream) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	err := s.c.nc.SetReadDeadline(time.Now().Add(s.c.pool.transport.timeouts.Stream))
+	s.c.readBy = time.Now().Add(s.c.pool.transport.timeouts.Stream)
+	err := s.c.nc.SetReadDeadline(s.c.readBy)
 	n := 0
 	if err == nil {
 		n, err = s.c.readBody(p)

@@ -96,6 +96,8 @@ type conn struct {
 	frame     frame
 	idleFor   time.Duration
 	idleSince time.Time
+	readBy    time.Time   // the read deadline that is set; zero when not known
+	writeBy   time.Time   // the write deadline that is set; zero when not known
 	until     time.Time   // when the exchange ends at the latest; zero for no bound
 	stop      func() bool // ends watch
 	closeOnce sync.Once
@@ -183,12 +185,17 @@ const refusalWait = 250 * time.Millisecond
 // next request with something else. The look goes through TLS, so that late
 // session tickets are taken in and a surplus reply in TLS's own buffer is seen.
 func (c *conn) alive() (ok, surplus bool) {
-	if c.nc.SetReadDeadline(time.Time{}) != nil {
-		return false, false
+	if !c.readBy.After(time.Now()) {
+		if c.nc.SetReadDeadline(time.Time{}) != nil {
+			return false, false
+		}
 	}
 	c.wire.probing = true
 	n, err := c.nc.Read(c.one[:])
 	c.wire.probing = false
+	if c.wire.raw == nil {
+		c.readBy = time.Time{} // the probe has set one of its own
+	}
 	return n == 0 && errors.Is(err, errNothing), n > 0
 }
 
@@ -213,26 +220,42 @@ func (c *conn) unwatch() bool {
 // setReadDeadline sets the earlier of now+d and ctx's deadline. ctx is looked at
 // last: a watch that fired in between has set a deadline that this one replaced.
 func (c *conn) setReadDeadline(ctx context.Context, d time.Duration) error {
-	if err := c.nc.SetReadDeadline(c.deadline(ctx, d)); err != nil {
-		return err
+	if at, move := c.deadline(ctx, d, c.readBy); move {
+		c.readBy = at
+		if err := c.nc.SetReadDeadline(at); err != nil {
+			return err
+		}
 	}
 	return ctx.Err()
 }
 
 func (c *conn) setWriteDeadline(ctx context.Context, d time.Duration) error {
-	if err := c.nc.SetWriteDeadline(c.deadline(ctx, d)); err != nil {
-		return err
+	if at, move := c.deadline(ctx, d, c.writeBy); move {
+		c.writeBy = at
+		if err := c.nc.SetWriteDeadline(at); err != nil {
+			return err
+		}
 	}
 	return ctx.Err()
 }
 
-// deadline is the earliest of now+d, the exchange's end and ctx's deadline.
-func (c *conn) deadline(ctx context.Context, d time.Duration) time.Time {
-	at := deadline(ctx, d)
+// slack is by how much of itself a time-out may be exceeded, so that the deadlines
+// of a connection need not be moved on every exchange.
+const slack = 64
+
+// deadline is the earliest of now+d, the exchange's end and ctx's deadline, with
+// some slack. It need not be set while the present one is between the two.
+func (c *conn) deadline(ctx context.Context, d time.Duration, present time.Time) (at time.Time, move bool) {
+	now := time.Now()
+	at = now.Add(d)
 	if !c.until.IsZero() && c.until.Before(at) {
-		return c.until
+		at = c.until
 	}
-	return at
+	if end, ok := ctx.Deadline(); ok && end.Before(at) {
+		at = end
+	}
+	latest := at.Add(max(0, at.Sub(now)/slack))
+	return latest, present.Before(at) || present.After(latest)
 }
 
 func deadline(ctx context.Context, d time.Duration) time.Time {
