@@ -124,6 +124,20 @@ func TestKeptRepliesComeBackAsTheyWere(t *testing.T) {
 	}
 }
 
+func TestReplyOfManyFieldsIsKept(t *testing.T) {
+	for _, n := range []int{0, 127, 128, 300} {
+		var r fasthttp.Response
+		r.Header.SetNoDefaultContentType(true)
+		for i := range n {
+			r.Header.Add(fmt.Sprintf("X-%d", i), "v")
+		}
+		r.SetBodyString("body")
+		if got, err := unkeep(keep(&r)); err != nil || len(got.Header) != n || string(got.Body) != "body" {
+			t.Errorf("of %d fields %d come back: %v", n, len(got.Header), err)
+		}
+	}
+}
+
 func FuzzUnkeep(f *testing.F) {
 	f.Add([]byte{1, 200, 1, 1, 1, 'a', 1, 'b', 'c'})
 	f.Fuzz(func(t *testing.T, b []byte) {

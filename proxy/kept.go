@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/valyala/fasthttp"
@@ -30,20 +31,21 @@ func keep(in *fasthttp.Response) []byte {
 	b := make([]byte, 0, keptHead+len(body))
 	b = append(b, keptVersion)
 	b = binary.AppendUvarint(b, uint64(in.StatusCode())) //nolint:gosec // a status has three digits
-	fields := 0
-	for name := range in.Header.All() {
-		if isKept(name) {
-			fields++
-		}
-	}
-	b = binary.AppendUvarint(b, uint64(fields)) //nolint:gosec // not negative
+	at, fields := len(b), 0
+	b = append(b, 0)
 	for name, value := range in.Header.All() {
 		if isKept(name) {
 			b = binary.AppendUvarint(b, uint64(len(name)))
 			b = append(b, name...)
 			b = binary.AppendUvarint(b, uint64(len(value)))
 			b = append(b, value...)
+			fields++
 		}
+	}
+	// Few enough fields are counted in one byte.
+	if b[at] = byte(fields); fields >= 0x80 {
+		count := binary.AppendUvarint(nil, uint64(fields)) //nolint:gosec // not negative
+		b = slices.Replace(b, at, at+1, count...)
 	}
 	return append(b, body...)
 }

@@ -130,8 +130,12 @@ func parsePair(segment string) (pair, error) {
 	return pair{name: name, base: base, value: value}, nil
 }
 
-// unescape decodes once, and refuses what only decoding brings to light.
+// unescape decodes once, and refuses what only decoding brings to light. Of raw,
+// checkBytes has seen all.
 func unescape(raw string) (string, error) {
+	if strings.IndexByte(raw, '%') < 0 && strings.IndexByte(raw, '+') < 0 {
+		return raw, nil
+	}
 	s, err := url.QueryUnescape(raw)
 	if err != nil {
 		return "", rails.Refusef(spend.Malformed, "", "a parameter has a broken percent-escape")
@@ -261,8 +265,7 @@ func (f *form) checkOverlap() error {
 // checkShape refuses a name that comes twice, unless it ends in "[]", and a
 // name that is at once a value, a list, an indexed list or a hash.
 func (f *form) checkShape() error {
-	var few [32]shaped
-	seen := shapes{few: few[:0]}
+	var seen shapes
 	for i := range f.all {
 		name, parent := f.all[i].name, f.all[i].base
 		// What is looked at grows from the base, bracket by bracket, to the name.
@@ -294,7 +297,8 @@ type shaped struct{ prefix, shape string }
 // shapes finds what has been seen: by looking through few, and by a map once they
 // are many.
 type shapes struct {
-	few  []shaped
+	few  [32]shaped
+	n    int // of few
 	many map[string]string
 }
 
@@ -306,13 +310,14 @@ func (s *shapes) note(prefix, shape string) (was string) {
 		}
 		return was
 	}
-	for i := range s.few {
+	for i := range s.n {
 		if s.few[i].prefix == prefix {
 			return s.few[i].shape
 		}
 	}
-	if len(s.few) < cap(s.few) {
-		s.few = append(s.few, shaped{prefix, shape})
+	if s.n < len(s.few) {
+		s.few[s.n] = shaped{prefix, shape}
+		s.n++
 		return ""
 	}
 	s.many = make(map[string]string, 2*len(s.few))

@@ -70,7 +70,11 @@ func hasField(c *rails.Call, name string) bool { return spelled(c, name) > 0 }
 // spelled counts the headers of that name, hyphen or underscore.
 func spelled(c *rails.Call, name string) (n int) {
 	for i := range c.Header {
-		if f := c.Header[i].Name; len(f) >= len(name) && strings.EqualFold(strings.ReplaceAll(f, "_", "-"), name) {
+		f := c.Header[i].Name
+		if len(f) < len(name) || f[0] < 0x80 && f[0]|0x20 != name[0]|0x20 {
+			continue
+		}
+		if strings.EqualFold(strings.ReplaceAll(f, "_", "-"), name) {
 			n++
 		}
 	}
