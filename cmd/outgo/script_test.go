@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
 
 	"github.com/outgo/outgo/engine/store"
 	"github.com/outgo/outgo/engine/store/badgerstore"
@@ -15,7 +18,31 @@ import (
 // TestMain lets the test binary be outgo itself, under which name scripts find
 // it.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"outgo": main})
+	testscript.Main(leaktight{m}, map[string]func(){"outgo": main})
+}
+
+// leaktight runs tests, and fails when a goroutine is left behind.
+type leaktight struct{ m *testing.M }
+
+// Run implements testscript.TestingM.
+func (l leaktight) Run() int {
+	status := l.m.Run()
+	if status != 0 {
+		return status
+	}
+	// fasthttp starts these once, for the life of the process, and looks every ten
+	// seconds whether a server has ended. A log lives as long as the process.
+	err := goleak.Find(
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
+		goleak.IgnoreAnyFunction("go.uber.org/zap/zapcore.(*BufferedWriteSyncer).flushLoop"),
+		goleak.IgnoreTopFunction("github.com/valyala/fasthttp/stackless.funcWorker"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+	)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "a goroutine was left behind:", err)
+		return 1
+	}
+	return 0
 }
 
 // TestScripts runs the command lines of testdata/script against the real binary,
