@@ -469,6 +469,31 @@ func TestAFollowerWithoutAFlightIsToldThatNobodyKnows(t *testing.T) {
 	}
 }
 
+// Under load a flight may be forgotten before one that was sent to follow it looks.
+func TestAFollowerWhoseFlightIsForgottenGetsTheKeptReply(t *testing.T) {
+	w := newWorld(t, nil)
+	w.post("/pay", "amount=5", "Idempotency-Key", "k")
+	kept := w.gate.finished()[0].Reply
+	w.gate.authorize = func(in spend.Intent) (spend.Ruling, error) {
+		return spend.Ruling{Next: spend.Follow, Request: spend.Request{ID: "forgotten", State: spend.Executing, Began: time.Now()}}, nil
+	}
+	w.gate.reply = func(id spend.ID) ([]byte, error) {
+		if id != "forgotten" {
+			return nil, spend.NotFound
+		}
+		return kept, nil
+	}
+	if a := w.post("/pay", "amount=5", "Idempotency-Key", "k"); a.status != 200 || a.body != "tx /pay" || a.header.Get("Outgo-Decision") != "" {
+		t.Errorf("answer = %+v", a)
+	}
+	if l := w.observed(2)[1]; l.Decision != "joined" {
+		t.Errorf("line = %+v", l)
+	}
+	if n := len(w.up.got()); n != 1 {
+		t.Errorf("it was sent %d times", n)
+	}
+}
+
 func TestASettledCallIsAnsweredAgain(t *testing.T) {
 	w := newWorld(t, nil)
 	if a := w.post("/pay", "amount=5", "Idempotency-Key", "k"); a.status != 200 {

@@ -127,7 +127,9 @@ func (s *flights) find(ctx context.Context, id spend.ID) *flight {
 func (x *exchange) follow() {
 	f := x.p.flights.find(context.Background(), x.request.ID)
 	if f == nil {
-		x.doubt()
+		if !x.landedBefore() {
+			x.doubt()
+		}
 		return
 	}
 	began := x.p.clock()
@@ -149,4 +151,19 @@ func (x *exchange) follow() {
 	case lost:
 		x.doubt()
 	}
+}
+
+// landedBefore answers the call with the reply that was kept, where its flight ended
+// between the ruling to follow it and the look for it, and so many others ended since
+// that it is forgotten.
+func (x *exchange) landedBefore() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), x.p.times.Decide)
+	defer cancel()
+	kept, err := x.p.opt.Gate.Reply(ctx, x.request.ID)
+	if err != nil {
+		return false // there is none, or it cannot be read now: nobody knows
+	}
+	x.line.Decision = "joined"
+	x.deliver(kept)
+	return true
 }
