@@ -318,8 +318,14 @@ func (r stopResolver) LookupNetIP(context.Context, string, string) ([]netip.Addr
 	return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
 }
 
-// stageWait is how long a held call waits for a person, unless a test says otherwise.
-const stageWait = 3 * time.Second
+// stageTimes is how long outgo waits on a stage.
+type stageTimes struct {
+	held  time.Duration // for a person
+	reply time.Duration // for the provider
+}
+
+// unhurried waits longer than any test needs, on a machine however slow.
+var unhurried = stageTimes{held: 10 * time.Second, reply: 20 * time.Second}
 
 // stage is outgo whole, with a bank: the real engine and the real rail.
 type stage struct {
@@ -334,8 +340,8 @@ type stage struct {
 
 func (s *stage) now() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
 
-// newStage starts outgo on what a store holds. A held call waits for so long.
-func newStage(t *testing.T, b *bank, stop *stopper, db store.Store, wait time.Duration) *stage {
+// newStage starts outgo on what a store holds.
+func newStage(t *testing.T, b *bank, stop *stopper, db store.Store, wait stageTimes) *stage {
 	t.Helper()
 	s := &stage{bank: b, stop: stop, store: &stopStore{Store: db}}
 	var err error
@@ -359,10 +365,10 @@ func newStage(t *testing.T, b *bank, stop *stopper, db store.Store, wait time.Du
 			t.Fatal(err)
 		}
 		o.Authority, o.Gate = authority, stopGate{s.engine, stop}
-		o.Routes = []proxy.Route{{Rail: stopRail{stripe.New(stripe.Options{}), stop}, Hosts: []string{"api.stripe.com"}, Wait: wait}}
+		o.Routes = []proxy.Route{{Rail: stopRail{stripe.New(stripe.Options{}), stop}, Hosts: []string{"api.stripe.com"}, Wait: wait.held}}
 		o.Upstreams = map[string]proxy.Upstream{"api.stripe.com": {URL: "http://localhost:" + port}}
 		o.Dialer = dial.New(dial.Options{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Resolver: stopResolver{stop, &s.down}})
-		o.Timeouts.Reply, o.Clock = 700*time.Millisecond, s.now
+		o.Timeouts.Reply, o.Clock = wait.reply, s.now
 	})
 	t.Cleanup(stop.goOn)
 	return s
@@ -406,7 +412,7 @@ func (s *stage) crash(t *testing.T) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newStage(t, s.bank, newStopper(""), after, stageWait)
+	return newStage(t, s.bank, newStopper(""), after, unhurried)
 }
 
 // approve approves whatever is held until the test ends.

@@ -299,7 +299,11 @@ func (r *stepRow) strike(t *testing.T, s *stage, c *caller) *stage {
 func (r *stepRow) prepare(t *testing.T, key string) (*stage, *payment) {
 	t.Helper()
 	stop := newStopper(r.at)
-	s := newStage(t, newBank(t, stop), stop, memory(t), stageWait)
+	wait := unhurried
+	if r.what == bankSilence {
+		wait.reply = 700 * time.Millisecond
+	}
+	s := newStage(t, newBank(t, stop), stop, memory(t), wait)
 	p := &payment{path: "/v1/charges", form: fmt.Sprintf("%s%d", charge, r.cents()), key: key}
 	if r.at == lookedUp {
 		made, _ := s.retry(t, &payment{
@@ -324,6 +328,14 @@ type books struct {
 	states []spend.State
 	// attempts are the calls that have come for the newest payment.
 	attempts int
+}
+
+// newest is the state of the newest payment, "" where there is none.
+func (b *books) newest() spend.State {
+	if len(b.states) == 0 {
+		return ""
+	}
+	return b.states[0]
 }
 
 func (s *stage) books(t *testing.T) (b books) {
@@ -385,10 +397,10 @@ func TestEveryStepFailsSafely(t *testing.T) {
 			}
 			got := learnt(a)
 			b := after.books(t)
-			state := spend.State("")
-			if len(b.states) > 0 {
-				state = b.states[0]
+			for end := time.Now().Add(5 * time.Second); b.newest() != r.state && time.Now().Before(end); b = after.books(t) {
+				time.Sleep(5 * time.Millisecond) // a commit in doubt is read back in its own time
 			}
+			state := b.newest()
 			mu.Lock()
 			lines[i] = fmt.Sprintf("%-34s %-21s %-8d %-8d %-12s %-10s %d", r.at, r.what, attempts, s.bank.Count(), got, state, b.used)
 			mu.Unlock()
