@@ -22,6 +22,8 @@ import (
 //	print/<agent>/<fingerprint> the latest request of a fingerprint to be held
 //	object/<rail>/<object>     the latest request on a provider's object, whatever
 //	                           account acts: an account has more than one spelling
+//	word/<seq>                 the id of one that failed on an operator's word alone, for
+//	                           as long as its provider is asked whether that is so
 //	holds/<agent>              how many requests of the agent are held
 //	heldsum/<agent>/<unit>     how much money these would move
 //	due/<unix ms>/<what>/<id>  what falls due when
@@ -40,6 +42,8 @@ func (k keys) sequences() string          { return k.prefix + "sequence/" }
 func (k keys) sequence(n uint64) string   { return k.sequences() + ordered(n) }
 func (k keys) opens() string              { return k.prefix + "open/" }
 func (k keys) open(n uint64) string       { return k.opens() + ordered(n) }
+func (k keys) words() string              { return k.prefix + "word/" }
+func (k keys) word(n uint64) string       { return k.words() + ordered(n) }
 func (k keys) ageless() string            { return k.prefix + "ageless/" }
 func (k keys) agelessAt(n uint64) string  { return k.ageless() + ordered(n) }
 func (k keys) dedup(digest string) string { return k.prefix + "dedup/" + digest }
@@ -76,6 +80,7 @@ const (
 	dueRequest = "request" // a hold or an authorization lapses
 	dueReply   = "reply"   // a kept reply is dropped
 	dueReceipt = "receipt" // a receipt is missing
+	dueWord    = "word"    // an operator's word that a payment failed is doubted no longer
 	dueObject  = "object"  // a write without money, of unknown outcome, lets go of its object
 )
 

@@ -100,7 +100,13 @@ func (q *Inquiry) Pass(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reconcile: %w", err)
 	}
-	q.e.inquired.unknown.Store(int64(len(unknown)))
+	executing := 0
+	for i := range unknown {
+		if unknown[i].State == spend.Executing {
+			executing++
+		}
+	}
+	q.e.inquired.unknown.Store(int64(executing))
 	next := make(map[spend.ID]time.Time, len(unknown))
 	var due []spend.Request
 	for _, r := range unknown {
@@ -146,6 +152,9 @@ func (q *Inquiry) ask(ctx context.Context, r *spend.Request) error {
 	case err != nil:
 		n.unanswered.Add(1)
 		return nil //nolint:nilerr // see above
+	case o.Result == spend.DidNot && r.State == spend.Failed:
+		n.failed.Add(1) // as the operator said
+		return nil
 	case o.Result != spend.Happened && o.Result != spend.DidNot:
 		n.unproved.Add(1)
 		return nil
@@ -175,31 +184,49 @@ func (q *Inquiry) put(ctx context.Context, r *spend.Request) (o spend.Outcome, e
 }
 
 // unknown returns the payments that have been executing for longer than a call
-// takes, oldest first.
+// takes, oldest first, and then those that have failed on an operator's word.
 func (e *Engine) unknown(ctx context.Context, now time.Time) (found []spend.Request, err error) {
 	err = e.view(ctx, func(r store.Reader) error {
-		after := ""
-		for {
-			entries, err := r.Scan(e.keys.opens(), after, false, 256)
-			if err != nil {
-				return err
-			}
-			for _, en := range entries {
-				after = en.Key
-				q, err := e.load(r, spend.ID(en.Value))
+		for _, from := range []struct {
+			index string
+			state spend.State
+		}{{e.keys.opens(), spend.Executing}, {e.keys.words(), spend.Failed}} {
+			for after := ""; ; {
+				entries, err := r.Scan(from.index, after, false, 256)
 				if err != nil {
 					return err
 				}
-				if q.State == spend.Executing && q.Intent.Class != spend.Other && now.Sub(q.Began) >= askedAt()[0] {
-					found = append(found, q)
+				for _, en := range entries {
+					after = en.Key
+					q, err := e.load(r, spend.ID(en.Value))
+					if err != nil {
+						return err
+					}
+					if q.State == from.state && q.Intent.Class != spend.Other && now.Sub(q.Began) >= askedAt()[0] {
+						found = append(found, q)
+					}
+				}
+				if len(entries) < 256 || len(found) >= maxUnknown {
+					break
 				}
 			}
-			if len(entries) < 256 || len(found) >= maxUnknown {
-				return nil
-			}
 		}
+		return nil
 	})
 	return found, err
+}
+
+// doubtWord has the provider asked about r, which has failed on an operator's word
+// alone: its money is given back, and a mistake would let it be spent twice.
+func (e *Engine) doubtWord(t *txn, r *spend.Request) error {
+	until := r.Began.Add(askedFor)
+	if r.Intent.Class == spend.Other || !until.After(t.now) {
+		return nil
+	}
+	if err := t.Put(e.keys.word(r.Seq), []byte(r.ID)); err != nil {
+		return err
+	}
+	return t.Put(e.keys.due(until, dueWord, r.ID), nil)
 }
 
 // expectReceipt has r flagged when its receipt is overdue.

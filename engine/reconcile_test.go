@@ -243,3 +243,46 @@ func TestAReceiptInTimeIsNotMissed(t *testing.T) {
 		t.Errorf("anomalies %v, told of %v", r.Anomalies, w.flagged())
 	}
 }
+
+// An operator who says that a payment failed may be wrong, and its money has been
+// given back: the provider is asked all the same, for a day.
+func TestAnOperatorsMistakeIsFound(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer spend.Outcome
+		state  spend.State
+		used   int64
+		flags  []spend.Anomaly
+	}{
+		"it was paid after all": {proof("ch_7", 1000), spend.Settled, 1000, []spend.Anomaly{spend.LateReceipt}},
+		"it was not paid":       {spend.Outcome{Result: spend.DidNot}, spend.Failed, 0, nil},
+		"nothing is proved":     {spend.Outcome{Result: spend.Uncertain}, spend.Failed, 0, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, daily())
+			id := w.lost("a")
+			w.pass(20 * time.Second)
+			if _, err := w.Testify(t.Context(), id, operator, false, "not on the dashboard"); err != nil {
+				t.Fatal(err)
+			}
+			w.used(0)
+			p := &provider{answer: func(*spend.Request) (spend.Outcome, error) { return c.answer, nil }}
+			q := w.Inquire(p)
+			w.look(q)
+			if n := w.Stats().Unknown; n != 0 {
+				t.Errorf("%d are called unknown", n)
+			}
+			r := w.state(id, c.state)
+			if !slices.Equal(r.Anomalies, c.flags) || c.state == spend.Failed && len(r.Receipts) != 1 {
+				t.Errorf("anomalies %v, receipts %+v", r.Anomalies, r.Receipts)
+			}
+			w.used(c.used)
+			asked := p.count()
+			w.pass(25 * time.Hour)
+			w.sweep()
+			w.look(w.Inquire(p))
+			if p.count() != asked {
+				t.Error("it is asked about for more than a day")
+			}
+		})
+	}
+}

@@ -62,7 +62,8 @@ func (e *Engine) Resolve(ctx context.Context, id spend.ID, by Actor, yes bool, n
 
 // Testify is an operator's word on a request whose outcome is unknown: it
 // happened, or it did not. It fails with InvalidState unless the request is
-// executing.
+// executing. Where it did not, an Inquiry goes on asking the provider for a day, and
+// books what it proves after all.
 func (e *Engine) Testify(ctx context.Context, id spend.ID, by Actor, happened bool, note string) (spend.Request, error) {
 	if by.Role != "admin" {
 		return spend.Request{}, fmt.Errorf("settle request: %w: only an admin key may", spend.Forbidden)
@@ -83,6 +84,11 @@ func (e *Engine) Testify(ctx context.Context, id spend.ID, by Actor, happened bo
 		from := r.State
 		if err := e.finish(t, &r, o); err != nil {
 			return err
+		}
+		if !happened {
+			if err := e.doubtWord(t, &r); err != nil {
+				return err
+			}
 		}
 		out = r
 		return e.save(t, &r, deed{event: outcomeEvent(from, r.State, o.Result), from: from, who: by.who(), note: note})

@@ -91,6 +91,8 @@ func (e *Engine) fallDue(t *txn, key, what string, id spend.ID) error {
 		return errors.Join(t.Delete(key), e.letGo(t, &r))
 	case dueReceipt:
 		return errors.Join(t.Delete(key), e.miss(t, &r))
+	case dueWord:
+		return errors.Join(t.Delete(key), t.Delete(e.keys.word(r.Seq)))
 	}
 	if !r.Deadline.IsZero() && key == e.keys.due(r.Deadline, dueRequest, id) && r.StateAt(t.now) != spend.Expired {
 		return nil // by the time of this batch it is too early
