@@ -27,7 +27,6 @@ func TestBegunStandsForItsStoredForm(t *testing.T) {
 	var k begun
 	r, stored := begunExample("1")
 	k.put(&r, stored, true)
-	r.Intent.Legs[0].Payee = "changed by the caller of Authorize"
 	for _, tamper := range []func(*spend.Request){
 		func(q *spend.Request) { q.Receipts = append(q.Receipts, spend.Receipt{Note: "appended"}) },
 		func(q *spend.Request) { _ = append(q.Intent.Legs[:0], spend.Leg{Payee: "appended"}) },

@@ -253,7 +253,7 @@ func (e *Engine) rewrite(t *txn, r *spend.Request) error {
 	if err := t.Put(e.keys.request(r.ID), stored); err != nil {
 		return err
 	}
-	saved := *r
+	saved := r.Clone() // whose caller gets r, to do with as it likes
 	t.then(func() {
 		e.begun.put(&saved, stored, exact)
 		e.wake(saved)
@@ -382,7 +382,7 @@ func (e *Engine) wake(r spend.Request) {
 	}
 	for w := range e.watch {
 		select {
-		case w <- r:
+		case w <- r.Clone():
 		default: // a watcher that does not keep up misses some; it lists to catch up
 		}
 	}

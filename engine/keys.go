@@ -103,7 +103,14 @@ func (k keys) readDue(key string) (at time.Time, what string, id spend.ID, err e
 }
 
 // ordered writes n so that byte order is number order.
-func ordered(n uint64) string { return fmt.Sprintf("%020d", n) }
+func ordered(n uint64) string {
+	b := []byte("00000000000000000000")
+	for i := len(b) - 1; n > 0; i-- {
+		b[i] = byte('0' + n%10)
+		n /= 10
+	}
+	return string(b)
+}
 
 // escape keeps a name from reaching into another part of a key.
 func escape(s string) string {

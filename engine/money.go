@@ -17,11 +17,12 @@ func (e *Engine) account(p *policy.Policy) budget.Account {
 
 // usage reads what the counters of a policy hold.
 func (e *Engine) usage(r store.Reader, set *policySet, id spend.ID, now time.Time) (policy.Usage, error) {
-	p := set.byID(id)
-	if p == nil {
+	i := set.index(id)
+	if i < 0 {
 		return policy.Usage{}, fmt.Errorf("policy %s: %w", id, spend.NotFound)
 	}
-	s, err := e.account(p).Read(r, now, bound(p.PerMinute), bound(p.PerHour))
+	p := set.list[i]
+	s, err := set.accounts[i].Read(r, now, bound(p.PerMinute), bound(p.PerHour))
 	return policy.Usage(s), err
 }
 
@@ -39,11 +40,11 @@ func (e *Engine) reserve(t *txn, set *policySet, r *spend.Request, velocity bool
 	if len(r.Reservations) > 0 {
 		return fmt.Errorf("reserve for %s: it holds a reservation already", r.ID)
 	}
-	for _, p := range set.list {
+	for i, p := range set.list {
 		if !p.Matches(&r.Intent) {
 			continue
 		}
-		a := e.account(p)
+		a := set.accounts[i]
 		total, covers, err := p.Charge(&r.Intent)
 		if err != nil {
 			return err

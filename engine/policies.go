@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/outgo/outgo/engine/budget"
 	"github.com/outgo/outgo/engine/policy"
 	"github.com/outgo/outgo/engine/spend"
 	"github.com/outgo/outgo/engine/store"
@@ -31,17 +33,21 @@ type (
 // A policySet is every policy at one revision, decoded once. It is never
 // changed after it was made.
 type policySet struct {
-	control control
-	list    []*policy.Policy
+	control  control
+	stored   []byte // what control was decoded from; nil where there was none
+	list     []*policy.Policy
+	accounts []budget.Account // of each
 }
 
 func (s *policySet) byID(id spend.ID) *policy.Policy {
-	for _, p := range s.list {
-		if p.ID == id {
-			return p
-		}
+	if i := s.index(id); i >= 0 {
+		return s.list[i]
 	}
 	return nil
+}
+
+func (s *policySet) index(id spend.ID) int {
+	return slices.IndexFunc(s.list, func(p *policy.Policy) bool { return p.ID == id })
 }
 
 // refs names the policies that match in, in the order of a verdict.
@@ -59,15 +65,18 @@ func (s *policySet) refs(in *spend.Intent) []spend.PolicyRef {
 // revision is current. A set that an action of the same batch is about to change
 // is read afresh and not cached, since the batch may yet fail.
 func (e *Engine) readPolicies(r store.Reader) (*policySet, error) {
-	c, err := e.readControl(r)
-	if err != nil {
+	stored, err := r.Get(e.keys.control())
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return nil, err
 	}
-	cached := e.policies.Load()
-	if cached != nil && cached.control.Revision == c.Revision && !uncommitted(r, e.keys.control()) {
+	changing := uncommitted(r, e.keys.control())
+	if cached := e.policies.Load(); cached != nil && bytes.Equal(cached.stored, stored) && !changing {
 		return cached, nil
 	}
-	set := &policySet{control: c}
+	set := &policySet{stored: stored}
+	if set.control, err = e.readControl(r); err != nil {
+		return nil, err
+	}
 	for after := ""; ; {
 		page, err := r.Scan(e.keys.policies(), after, false, 256)
 		if err != nil {
@@ -79,13 +88,14 @@ func (e *Engine) readPolicies(r store.Reader) (*policySet, error) {
 				return nil, err
 			}
 			set.list = append(set.list, p)
+			set.accounts = append(set.accounts, e.account(p).Remembering())
 			after = en.Key
 		}
 		if len(page) < 256 {
 			break
 		}
 	}
-	if !uncommitted(r, e.keys.control()) {
+	if !changing {
 		e.policies.Store(set)
 	}
 	return set, nil

@@ -29,6 +29,8 @@ type Account struct {
 	Policy spend.ID
 	Unit   string         // the policy's unit, in normal form
 	Zone   *time.Location // in which days and months are counted; nil for UTC
+
+	names *names // remembered, if not nil
 }
 
 // State is what the counters of an account hold at one time. Amounts are
@@ -45,12 +47,12 @@ type State struct {
 // which MinuteFree and HourFree say when a call will fit again; these are zero
 // for no bound, and while a call fits.
 func (a Account) Read(r store.Reader, now time.Time, perMinute, perHour int) (State, error) {
-	w := a.windowsAt(now)
-	s := State{DayEnds: w.dayEnds(), MonthEnds: w.monthEnds()}
-	for _, c := range []struct {
+	w := a.at(now)
+	s := State{DayEnds: w.dayEnds, MonthEnds: w.monthEnds}
+	for _, c := range [...]struct {
 		key   string
 		total *spend.Amount
-	}{{a.dayKey(w), &s.Day}, {a.monthKey(w), &s.Month}, {a.exposureKey(), &s.Exposure}} {
+	}{{w.dayKey, &s.Day}, {w.monthKey, &s.Month}, {a.exposureKey(), &s.Exposure}} {
 		held, err := readCounter(r, c.key, a.Unit)
 		if err != nil {
 			return State{}, err
@@ -76,8 +78,8 @@ func (a Account) Read(r store.Reader, now time.Time, perMinute, perHour int) (St
 // posted or voided. The amount is in the account's unit and not negative, else
 // spend.Invalid is returned; it may be unlimited.
 func (a Account) Reserve(tx store.Tx, now time.Time, amount spend.Amount) ([]spend.Reservation, error) {
-	w := a.windowsAt(now)
-	return a.reserve(tx, amount, a.dayKey(w), a.monthKey(w))
+	w := a.at(now)
+	return a.reserve(tx, amount, w.dayKey, w.monthKey)
 }
 
 // Expose counts amount in the gauge of exposure, under the rules of Reserve.
@@ -155,31 +157,6 @@ func (a Account) Counter(local string) string { return a.root() + local }
 // Gauge reports whether r counts in a gauge of exposure, which a difference
 // between what was asked and what was settled does not touch.
 func Gauge(r spend.Reservation) bool { return strings.HasSuffix(r.Counter, "/exposure") }
-
-// root begins the keys of all counters, behind the prefix.
-const root = "bud/"
-
-func (a Account) root() string { return a.Prefix + root + escape(string(a.Policy)) + "/" }
-
-// The keys of counters carry the unit, so that amounts of two units never meet;
-// those of the rings do not, since calls have none.
-
-func (a Account) dayKey(w windows) string {
-	return a.root() + escape(a.Unit) + "/day/" + w.day()
-}
-
-func (a Account) monthKey(w windows) string {
-	return a.root() + escape(a.Unit) + "/month/" + w.month()
-}
-
-func (a Account) exposureKey() string { return a.root() + escape(a.Unit) + "/exposure" }
-
-func (a Account) ringKey(step time.Duration) string {
-	if step == perSecond {
-		return a.root() + "calls/minute"
-	}
-	return a.root() + "calls/hour"
-}
 
 // escape makes a unit one part of a key.
 func escape(s string) string {

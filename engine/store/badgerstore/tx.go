@@ -28,15 +28,16 @@ var errEnded = errors.New("use of a store transaction after its function has ret
 
 // reader is a store.Reader on one Badger transaction.
 type reader struct {
-	txn *badger.Txn
-	err error // why nothing more can be done with it, if so
+	txn   *badger.Txn
+	err   error // why nothing more can be done with it, if so
+	wrote bool  // something, by a tx
 }
 
 // tx is a store.Tx. A failed write sets err for good: Badger would commit what
 // came before the failure, half of what fn meant.
 type tx struct {
 	reader
-	wrote bool
+	own []byte // room for copies of what is written
 }
 
 var (
@@ -61,7 +62,13 @@ func (r *reader) Get(key string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("get: %w", err)
 	}
-	value, err := item.ValueCopy(nil)
+	// What Badger hands out is the item's own copy, but for what this transaction
+	// has written: that is Badger's until the commit.
+	var value []byte
+	err = item.Value(func(v []byte) error { value = v; return nil })
+	if err == nil && r.wrote {
+		value = slices.Clone(value)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("get: %w", err)
 	}
@@ -137,9 +144,26 @@ func (x *tx) Put(key string, value []byte) error {
 	case len(value) > maxValue:
 		err = fmt.Errorf("%w: a value of %d bytes, at most %d are allowed", store.ErrTooLarge, len(value), maxValue)
 	default:
-		err = x.txn.Set([]byte(key), slices.Clone(value))
+		err = x.txn.Set(copied(x, key), copied(x, value))
 	}
 	return x.written("put", err)
+}
+
+// chunk is how much room is made for copies at a time: a commit of many small
+// values would otherwise make thousands of small ones.
+const chunk = 32 << 10
+
+// copied returns a copy that lives as long as the transaction.
+func copied[T string | []byte](x *tx, v T) []byte {
+	if len(v) > chunk/4 {
+		return append([]byte(nil), v...)
+	}
+	if cap(x.own)-len(x.own) < len(v) {
+		x.own = make([]byte, 0, chunk)
+	}
+	from := len(x.own)
+	x.own = append(x.own, v...)
+	return x.own[from:len(x.own):len(x.own)]
 }
 
 // Delete removes key, which may be absent.
@@ -149,7 +173,7 @@ func (x *tx) Delete(key string) error {
 	}
 	err := checkKey(key)
 	if err == nil {
-		err = x.txn.Delete([]byte(key))
+		err = x.txn.Delete(copied(x, key))
 	}
 	return x.written("delete", err)
 }
