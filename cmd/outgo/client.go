@@ -69,10 +69,12 @@ func openControl(cfg *config.Config, keyFile string) (*control, error) {
 		Engine: led.engine, Digest: led.digest, Routes: led.routes(), Local: true, Log: zap.NewNop(),
 	})
 	go func() { _ = srv.Serve(ln) }() // ends when ln closes below
-	return &control{
-		http:  &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return ln.Dial() }}},
-		close: func() { _ = ln.Close(); led.close() },
-	}, nil
+	client := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return ln.Dial() }}}
+	return &control{http: client, close: func() {
+		client.CloseIdleConnections()
+		_ = ln.Close()
+		led.close()
+	}}, nil
 }
 
 // dialControl returns a control without a key when a daemon answers on socket,

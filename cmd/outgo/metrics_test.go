@@ -38,7 +38,8 @@ func check(t *testing.T, in []byte, args ...string) {
 // scrape returns what Prometheus gets.
 func (s *sidecar) scrape(t *testing.T) []byte {
 	t.Helper()
-	resp, err := http.Get("http://" + s.about.Control + "/metrics")
+	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := c.Get("http://" + s.about.Control + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -148,6 +148,7 @@ credentials: [{name: reader, rail: stripe, use: reconcile, secret_file: %q}]
 	}
 	other.Header.Set("Authorization", "Bearer sk_test_x")
 	other.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	other.Close = true
 	resp, err := http.DefaultClient.Do(other)
 	if err != nil {
 		t.Fatal(err)
