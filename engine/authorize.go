@@ -58,6 +58,9 @@ func (e *Engine) mustKnow(ctx context.Context, act action) error {
 }
 
 func (e *Engine) authorize(t *txn, id spend.ID, in spend.Intent) (spend.Ruling, error) {
+	if e.filling.Load() > 0 {
+		return spend.Ruling{}, errFilling
+	}
 	earlier, reused, err := e.earlier(t, &in)
 	if err != nil {
 		return spend.Ruling{}, err

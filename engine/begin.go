@@ -28,6 +28,9 @@ func (e *Engine) Begin(ctx context.Context, id spend.ID, in spend.Intent) (spend
 }
 
 func (e *Engine) begin(t *txn, id, fresh spend.ID, in spend.Intent) (spend.Ruling, error) {
+	if e.filling.Load() > 0 {
+		return spend.Ruling{}, errFilling
+	}
 	r, err := e.load(t, id)
 	if err != nil {
 		return spend.Ruling{}, err

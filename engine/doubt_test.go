@@ -34,7 +34,7 @@ func doubtful(t *testing.T, p policy.Policy) (*world, *storetest.Doubtful, <-cha
 	return w, d, alarms
 }
 
-// settled waits until the ledger takes work again.
+// readBack waits until the ledger takes work again.
 func (w *world) readBack() {
 	w.t.Helper()
 	for range 10_000 {
@@ -63,8 +63,8 @@ func (w *world) states() map[spend.State][]spend.Request {
 // left spends the rest of a daily budget in steps, and returns how much it was.
 func (w *world) left(step int64) (sum int64) {
 	w.t.Helper()
-	for i := range 1000 {
-		r, err := w.Authorize(w.t.Context(), charge(step, fmt.Sprint("rest", i)))
+	for range 1000 {
+		r, err := w.Authorize(w.t.Context(), charge(step, string(spend.NewID(noon))))
 		if err != nil {
 			w.t.Fatal(err)
 		}

@@ -101,6 +101,7 @@ type Engine struct {
 	policies atomic.Pointer[policySet]
 	apiKeys  atomic.Pointer[map[string]APIKey] // by digest
 	begun    begun
+	filling  atomic.Int32 // changes of policies that are under way
 	inquired inquired
 
 	mu      sync.Mutex
@@ -165,6 +166,9 @@ func (e *Engine) takeOver(ctx context.Context) error {
 		return err
 	}
 	if err := e.adoptUnsent(ctx); err != nil {
+		return err
+	}
+	if err := e.refillStored(ctx); err != nil {
 		return err
 	}
 	return e.adopt(ctx)

@@ -29,6 +29,7 @@ import (
 //	due/<unix ms>/<what>/<id>  what falls due when
 //	reply/<id>                 a kept reply, sealed
 //	policy/<id>                a policy
+//	filling/<id>               a policy whose counters are in between
 //	key/<id>                   an API key
 //	bud/…                      counters, see package budget
 type keys struct{ prefix string }
@@ -51,12 +52,14 @@ func (k keys) holds(agent string) string  { return k.prefix + "holds/" + escape(
 func (k keys) heldAmount(agent, unit string) string {
 	return k.prefix + "heldsum/" + escape(agent) + "/" + escape(unit)
 }
-func (k keys) reply(id spend.ID) string  { return k.prefix + "reply/" + string(id) }
-func (k keys) policies() string          { return k.prefix + "policy/" }
-func (k keys) policy(id spend.ID) string { return k.policies() + string(id) }
-func (k keys) apiKeys() string           { return k.prefix + "key/" }
-func (k keys) apiKey(id spend.ID) string { return k.apiKeys() + string(id) }
-func (k keys) dues() string              { return k.prefix + "due/" }
+func (k keys) reply(id spend.ID) string   { return k.prefix + "reply/" + string(id) }
+func (k keys) policies() string           { return k.prefix + "policy/" }
+func (k keys) policy(id spend.ID) string  { return k.policies() + string(id) }
+func (k keys) fillings() string           { return k.prefix + "filling/" }
+func (k keys) filling(id spend.ID) string { return k.fillings() + string(id) }
+func (k keys) apiKeys() string            { return k.prefix + "key/" }
+func (k keys) apiKey(id spend.ID) string  { return k.apiKeys() + string(id) }
+func (k keys) dues() string               { return k.prefix + "due/" }
 func (k keys) print(in *spend.Intent) string {
 	return k.prefix + "print/" + escape(in.Agent) + "/" + in.Fingerprint
 }

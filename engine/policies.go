@@ -148,8 +148,9 @@ func (e *Engine) SyncPolicies(ctx context.Context, want []policy.Policy) (change
 			return nil, fmt.Errorf("sync policies: %w", err)
 		}
 	}
-	err = e.commit.do(ctx, func(t *txn) error {
-		changed = changed[:0]
+	var put []*policy.Policy
+	err = e.change(ctx, func(t *txn) error {
+		changed, put = changed[:0], nil
 		set, err := e.readPolicies(t)
 		if err != nil {
 			return err
@@ -173,6 +174,7 @@ func (e *Engine) SyncPolicies(ctx context.Context, want []policy.Policy) (change
 				}
 				w.ID, w.Version, w.Created = old.ID, old.Version+1, old.Created
 			}
+			put = append(put, &w)
 			if err := e.putPolicy(t, &w); err != nil {
 				return err
 			}
@@ -190,7 +192,7 @@ func (e *Engine) SyncPolicies(ctx context.Context, want []policy.Policy) (change
 			return nil
 		}
 		return e.bumpPolicies(t)
-	})
+	}, &put)
 	if err != nil {
 		return nil, fmt.Errorf("sync policies: %w", err)
 	}
@@ -222,14 +224,15 @@ func (e *Engine) CreatePolicy(ctx context.Context, p policy.Policy) (policy.Poli
 		return p, fmt.Errorf("create policy: %w", err)
 	}
 	p.ID, p.Version, p.Source = spend.NewID(e.clock()), 1, FromAPI
-	err := e.commit.do(ctx, func(t *txn) error {
+	put := []*policy.Policy{&p}
+	err := e.change(ctx, func(t *txn) error {
 		p.Created, p.Updated = t.now, t.now
 		if err := e.putPolicy(t, &p); err != nil {
 			return err
 		}
 		t.recordPolicy(policyMade, &p)
 		return e.bumpPolicies(t)
-	})
+	}, &put)
 	if err != nil {
 		return p, fmt.Errorf("create policy: %w", err)
 	}
@@ -240,7 +243,8 @@ func (e *Engine) CreatePolicy(ctx context.Context, p policy.Policy) (policy.Poli
 // A policy of the file is Forbidden: it would come back with the file.
 func (e *Engine) ChangePolicy(ctx context.Context, id spend.ID, edit func(*policy.Policy) error) (policy.Policy, error) {
 	var out policy.Policy
-	err := e.commit.do(ctx, func(t *txn) error {
+	var put []*policy.Policy
+	err := e.change(ctx, func(t *txn) error {
 		p, err := e.ownPolicy(t, id)
 		if err != nil {
 			return err
@@ -252,13 +256,13 @@ func (e *Engine) ChangePolicy(ctx context.Context, id spend.ID, edit func(*polic
 			return err
 		}
 		p.ID, p.Version, p.Updated = id, p.Version+1, t.now
-		out = *p
+		out, put = *p, []*policy.Policy{p}
 		if err := e.putPolicy(t, p); err != nil {
 			return err
 		}
 		t.recordPolicy(policyChanged, p)
 		return e.bumpPolicies(t)
-	})
+	}, &put)
 	if err != nil {
 		return out, fmt.Errorf("change policy: %w", err)
 	}
@@ -308,6 +312,13 @@ func (e *Engine) putPolicy(t *txn, p *policy.Policy) error {
 	}
 	if err := e.refill(t, p); err != nil {
 		return fmt.Errorf("policy %q: %w", p.Name, err)
+	}
+	if _, err := t.Get(e.keys.filling(p.ID)); err == nil {
+		if err := t.Delete(e.keys.filling(p.ID)); err != nil {
+			return err
+		}
+	} else if !errors.Is(err, store.ErrNotFound) {
+		return err
 	}
 	return putJSON(t, e.keys.policy(p.ID), p)
 }

@@ -19,9 +19,10 @@ const (
 
 // The events of audit entries about anything else.
 const (
-	wrote         = "write"  // an action that names no other
-	resumed       = "resume" // a start took over what an earlier one left under way
-	sweptUp       = "sweep"  // what fell due and needed nothing more was dropped
+	wrote         = "write"   // an action that names no other
+	resumed       = "resume"  // a start took over what an earlier one left under way
+	recounted     = "recount" // open requests were moved to a policy that is to come into force
+	sweptUp       = "sweep"   // what fell due and needed nothing more was dropped
 	policyMade    = "policy.create"
 	policyChanged = "policy.change"
 	policyDeleted = "policy.delete"

@@ -22,14 +22,31 @@ func (e *Engine) refill(t *txn, p *policy.Policy) error {
 		return err
 	}
 	for _, o := range open {
-		r := touched[o.Request]
-		r.Reservations = slices.DeleteFunc(slices.Clone(r.Reservations), a.Owns)
-		r.Reservations = append(r.Reservations, o.Reservations...)
-		if err := e.rewrite(t, r); err != nil {
+		if err := e.reassign(t, a, touched[o.Request], o.Reservations); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// reassign gives r other reservations in an account, unless it has them already.
+func (e *Engine) reassign(t *txn, a budget.Account, r *spend.Request, rs []spend.Reservation) error {
+	if budget.Same(owned(a, r), rs) {
+		return nil
+	}
+	r.Reservations = slices.DeleteFunc(slices.Clone(r.Reservations), a.Owns)
+	r.Reservations = append(r.Reservations, rs...)
+	return e.rewrite(t, r)
+}
+
+// owned are the reservations of r in an account.
+func owned(a budget.Account, r *spend.Request) (rs []spend.Reservation) {
+	for _, s := range r.Reservations {
+		if a.Owns(s) {
+			rs = append(rs, s)
+		}
+	}
+	return rs
 }
 
 // facts yields what p sees of the ledger: the payments since its month began,

@@ -16,6 +16,7 @@ import (
 const (
 	sweepEvery = time.Second
 	sweepPage  = 64
+	adoptPage  = 512
 )
 
 func (e *Engine) sweepLoop() {
@@ -128,21 +129,41 @@ func (e *Engine) letGo(t *txn, r *spend.Request) error {
 // adopt takes over what an earlier life of this process left executing: a bound
 // is put on the writes without money, and the receipts of payments are expected.
 func (e *Engine) adopt(ctx context.Context) error {
-	return e.commit.do(ctx, func(t *txn) error {
-		t.record(audit.Entry{Event: resumed, Who: itself})
-		for r, err := range e.indexed(t, e.keys.opens()) {
+	for after, more := "", true; more; {
+		var next string
+		err := e.commit.do(ctx, func(t *txn) error {
+			t.record(audit.Entry{Event: resumed, Who: itself})
+			page, err := t.Scan(e.keys.opens(), after, true, adoptPage)
 			if err != nil {
 				return err
 			}
-			if r.State == spend.Executing && r.Intent.Class == spend.Other {
-				if err := t.Put(e.keys.due(t.now.Add(objectHeld), dueObject, r.ID), nil); err != nil {
+			more = len(page) == adoptPage
+			for _, en := range page {
+				next = en.Key
+				r, err := e.load(t, spend.ID(en.Value))
+				if err != nil {
+					return err
+				}
+				if err := e.takeUp(t, &r); err != nil {
 					return err
 				}
 			}
-			if err := e.expectReceipt(t, r); err != nil {
-				return err
-			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
-		return nil
-	})
+		after = next
+	}
+	return nil
+}
+
+// takeUp is adopt for one request.
+func (e *Engine) takeUp(t *txn, r *spend.Request) error {
+	if r.State == spend.Executing && r.Intent.Class == spend.Other {
+		if err := t.Put(e.keys.due(t.now.Add(objectHeld), dueObject, r.ID), nil); err != nil {
+			return err
+		}
+	}
+	return e.expectReceipt(t, r)
 }

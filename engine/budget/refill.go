@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/outgo/outgo/engine/spend"
@@ -53,26 +54,19 @@ func (a Account) Refill(tx store.Tx, now time.Time, facts iter.Seq[Fact]) ([]Ope
 
 	var open []Open
 	for f := range facts {
-		var rs []spend.Reservation
-		at := a.windowsAt(f.At)
-		// What was reserved at a later time than now, by a clock that has since
-		// been set back, counts now.
-		inMonth, inDay := at.month() >= w.month(), at.day() >= w.day()
-		for _, part := range []struct {
-			in     bool
-			to     *tally
-			amount spend.Amount
-		}{{inDay, &day, f.Amount}, {inMonth, &month, f.Amount}, {true, &gauge, f.Exposure}} {
-			if !part.in || part.amount.IsZero() {
-				continue
-			}
-			if err := a.check(part.amount); err != nil {
+		rs := a.counted(w, f)
+		for _, r := range rs {
+			if err := a.check(r.Amount); err != nil {
 				return nil, fmt.Errorf("refill with request %s: %w", f.Request, err)
 			}
-			if err := part.to.add(part.amount, f.Posted); err != nil {
-				return nil, fmt.Errorf("refill with request %s: %w", f.Request, err)
+			for _, to := range []*tally{&day, &month, &gauge} {
+				if to.key != r.Counter {
+					continue
+				}
+				if err := to.add(r.Amount, f.Posted); err != nil {
+					return nil, fmt.Errorf("refill with request %s: %w", f.Request, err)
+				}
 			}
-			rs = append(rs, spend.Reservation{Counter: part.to.key, Amount: part.amount})
 		}
 		switch last := len(open) - 1; {
 		case f.Posted:
@@ -95,6 +89,59 @@ func (a Account) Refill(tx store.Tx, now time.Time, facts iter.Seq[Fact]) ([]Ope
 		return nil, err
 	}
 	return open, a.mergeRings(tx, minute, hour)
+}
+
+// counted returns where and with what f counts in the windows w and in the gauge.
+func (a Account) counted(w windows, f Fact) (rs []spend.Reservation) {
+	at := a.windowsAt(f.At)
+	// What was reserved at a later time than now, by a clock that has since been
+	// set back, counts now.
+	for _, part := range []struct {
+		in     bool
+		key    string
+		amount spend.Amount
+	}{
+		{at.day() >= w.day(), a.dayKey(w), f.Amount},
+		{at.month() >= w.month(), a.monthKey(w), f.Amount},
+		{true, a.exposureKey(), f.Exposure},
+	} {
+		if part.in && !part.amount.IsZero() {
+			rs = append(rs, spend.Reservation{Counter: part.key, Amount: part.amount})
+		}
+	}
+	return rs
+}
+
+// Shift moves one open request from the reservations that it holds in the account
+// to those that a Refill at now would give it, and returns these. facts are what
+// is to be counted of it, as of Refill; those that are posted are left to Refill.
+func (a Account) Shift(tx store.Tx, now time.Time, held []spend.Reservation, facts []Fact) (rs []spend.Reservation, err error) {
+	w := a.windowsAt(now)
+	for _, f := range facts {
+		if !f.Posted {
+			rs = append(rs, a.counted(w, f)...)
+		}
+	}
+	if Same(held, rs) {
+		return held, nil
+	}
+	if err := Void(tx, held); err != nil {
+		return nil, fmt.Errorf("shift: %w", err)
+	}
+	for _, r := range rs {
+		if _, err := a.reserve(tx, r.Amount, r.Counter); err != nil {
+			return nil, fmt.Errorf("shift: %w", err)
+		}
+	}
+	return rs, nil
+}
+
+// Same reports whether two lists hold the same reservations in the same order.
+func Same(a, b []spend.Reservation) bool {
+	return slices.EqualFunc(a, b, func(a, b spend.Reservation) bool {
+		order, err := a.Amount.Cmp(b.Amount)
+		return err == nil && order == 0 && a.Counter == b.Counter
+	})
 }
 
 // tally is a counter in the making.
