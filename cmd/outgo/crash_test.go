@@ -158,7 +158,11 @@ func passOn(c net.Conn, to string) {
 func TestAProgramOutlivesAKilledOutgo(t *testing.T) {
 	for _, p := range programs() {
 		argv := p.argv(t)
-		for _, at := range []string{unread, arrived, carriedOut, headBegun, bodyBegun, replied} {
+		points := []string{unread, arrived, carriedOut, headBegun, bodyBegun, replied}
+		if p.name != "stripe-node" {
+			points = []string{arrived, headBegun, replied} // what outgo makes of the others does not depend on the program
+		}
+		for _, at := range points {
 			t.Run(p.name+", killed when "+at, func(t *testing.T) {
 				t.Parallel()
 				b := newBranch(t, at)

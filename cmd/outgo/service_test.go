@@ -71,6 +71,10 @@ func newService(t *testing.T, text string) *service {
 	return d
 }
 
+// hasty is the environment of this test, in which a program with the race detector
+// does not sleep for a second before it ends.
+func hasty() []string { return append(os.Environ(), "GORACE=atexit_sleep_ms=0") }
+
 // freeAddress is one that nobody listens on, from below the range out of which
 // systems give ports to clients, so that it stays free while its owner restarts.
 func freeAddress(t *testing.T) string {
@@ -93,7 +97,7 @@ func (d *service) start() {
 		d.log = &serviceLog{}
 	}
 	d.cmd = exec.Command(d.bin, "serve", "--config", d.config)
-	d.cmd.Stderr = d.log
+	d.cmd.Env, d.cmd.Stderr = hasty(), d.log
 	if err := d.cmd.Start(); err != nil {
 		d.t.Fatal(err)
 	}
@@ -160,7 +164,7 @@ func (d *service) outgo(args ...string) string {
 	d.t.Helper()
 	cmd := exec.Command(d.bin, append(args, "--config", d.config)...)
 	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
+	cmd.Env, cmd.Stderr = hasty(), &stderr
 	out, err := cmd.Output()
 	if err != nil {
 		d.t.Fatalf("outgo %s: %v\n%s", strings.Join(args, " "), err, stderr.String())
