@@ -100,14 +100,15 @@ func (e *entry) proves(payment string) bool {
 	})
 }
 
-// spentBy is what counts against the budget of an agent.
-func spentBy(ledger map[string]entry, agent string) (cents int) {
+// spentBy is what counts against the budget of each agent, in cents.
+func spentBy(ledger map[string]entry) map[string]int {
+	spent := make(map[string]int)
 	for _, e := range ledger {
-		if e.AgentID == agent && e.counts() {
-			cents += e.AmountMinor
+		if e.counts() {
+			spent[e.AgentID] += e.AmountMinor
 		}
 	}
-	return cents
+	return spent
 }
 
 // An owed order is one whose agent does not know what became of it.
@@ -131,10 +132,14 @@ func owing(ledger map[string]entry, told []answer) (open []owed) {
 // become, under the key that it knows. What was not sent is paid now, or in doubt.
 func again(t *testing.T, d *daemon, bank *counter, open []owed) {
 	t.Helper()
-	purses := map[string]*purse{"tight": newPurse(t, d, "tight"), "wide": newPurse(t, d, "wide")}
+	purses := make(map[string]*purse)
 	var wg sync.WaitGroup
 	for _, o := range open {
-		wg.Go(func() { retry(t, purses[o.agent], bank, o) })
+		if purses[o.agent] == nil {
+			purses[o.agent] = newPurse(t, d, o.agent)
+		}
+		p := purses[o.agent]
+		wg.Go(func() { retry(t, p, bank, o) })
 	}
 	wg.Wait()
 }

@@ -29,7 +29,7 @@ func failingDisk(t *testing.T, binary string) {
 			if err := s.daemon.terminate(t); err != nil {
 				t.Fatal(err)
 			}
-			config := faultConfig(t, s.data, s.bank.url, s.limit)
+			config := faultConfig(t, s.data, s.bank.url)
 			s.daemon = begin(t, s.data, strace, "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e", "trace=msync",
 				"-e", "signal=none", "-e", "inject="+c.fault, binary, "serve", "--config", config)
 			if !s.daemon.running() {

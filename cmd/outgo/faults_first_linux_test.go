@@ -15,12 +15,12 @@ func killedAtStart(t *testing.T, binary string) {
 	n := rounds(t, "OUTGO_TEST_KILLED_STARTS", 60, 6)
 	bank := newCounter(t)
 	sample := filepath.Join(t.TempDir(), "data")
-	d := begin(t, sample, binary, "serve", "--config", faultConfig(t, sample, bank.url, 1000))
+	d := begin(t, sample, binary, "serve", "--config", faultConfig(t, sample, bank.url))
 	d.kill()
 	struck := 0
 	for i := range n {
 		data := filepath.Join(t.TempDir(), "data")
-		first := launch(t, data, uint32(os.Geteuid()), binary, "serve", "--config", faultConfig(t, data, bank.url, 1000))
+		first := launch(t, data, uint32(os.Geteuid()), binary, "serve", "--config", faultConfig(t, data, bank.url))
 		time.Sleep(d.took * time.Duration(3*i) / time.Duration(2*n)) // the fault strikes by the clock
 		first.kill()
 		if first.proxy == "" {
@@ -40,7 +40,7 @@ func killedAtStart(t *testing.T, binary string) {
 // afterKill starts outgo on what a start that was killed has left.
 func afterKill(t *testing.T, binary, data string, bank *counter, name string) {
 	t.Helper()
-	d := begin(t, data, binary, "serve", "--config", faultConfig(t, data, bank.url, 1000))
+	d := begin(t, data, binary, "serve", "--config", faultConfig(t, data, bank.url))
 	defer d.kill()
 	if !d.running() {
 		t.Fatalf("%s: outgo does not start: %v\n%s", name, d.err, d.log)

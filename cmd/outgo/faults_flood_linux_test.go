@@ -14,9 +14,9 @@ import (
 // turn over the files of its ledger: a file that the ledger cannot open must not
 // cost an entry.
 func flooded(t *testing.T, binary string) {
-	s := &survival{bank: newCounter(t), data: filepath.Join(t.TempDir(), "data"), binary: binary, limit: 6000}
+	s := &survival{bank: newCounter(t), data: filepath.Join(t.TempDir(), "data"), binary: binary}
 	s.bank.padding = 180 << 10 // of which the ledger keeps each
-	config := faultConfig(t, s.data, s.bank.url, s.limit)
+	config := faultConfig(t, s.data, s.bank.url)
 	s.daemon = begin(t, s.data, "/bin/sh", "-c", `ulimit -n 256; exec "$@"`, "sh", binary, "serve", "--config", config)
 	if !s.daemon.running() {
 		t.Fatalf("outgo does not start: %v\n%s", s.daemon.err, s.daemon.log)

@@ -47,7 +47,6 @@ type survival struct {
 
 	config string // the last one
 	daemon *daemon
-	limit  int // what the tight agent may spend
 	began  time.Time
 	told   []answer // in the round before
 	owed   []owed   // since orders were last sent again
@@ -59,14 +58,10 @@ type survival struct {
 }
 
 // restart starts outgo, and holds what it finds in its ledger against what the
-// round before was told. The tight agent's limit rises now and then, so that it
-// is met again and again.
+// round before was told.
 func (s *survival) restart(t *testing.T, round int) {
 	t.Helper()
-	if round%5 == 0 {
-		s.limit += 6000
-	}
-	s.config = faultConfig(t, s.data, s.bank.url, s.limit)
+	s.config = faultConfig(t, s.data, s.bank.url)
 	s.daemon = begin(t, s.data, s.binary, "serve", "--config", s.config)
 	if !s.daemon.running() {
 		t.Fatalf("outgo does not start in round %d: %v\n%s", round, s.daemon.err, tail(s.daemon.log.String(), 20))
@@ -112,9 +107,15 @@ func (s *survival) close(t *testing.T) {
 	again(t, s.daemon, s.bank, s.owed)
 	ledger := s.daemon.entries(t, time.Time{})
 	reconcile(t, s.bank, ledger, s.all)
-	spent := spentBy(ledger, "tight")
-	if spent > s.limit {
-		t.Errorf("the tight agent has spent %d of %d cents", spent, s.limit)
+	full := 0 // budgets
+	for agent, cents := range spentBy(ledger) {
+		switch {
+		case agent == "wide":
+		case cents > tightLimit:
+			t.Errorf("%s has spent %d of %d cents", agent, cents, tightLimit)
+		case cents == tightLimit:
+			full++
+		}
 	}
 	if err := s.daemon.terminate(t); err != nil {
 		t.Errorf("outgo ends with %v after SIGTERM\n%s", err, tail(s.daemon.log.String(), 20))
@@ -125,7 +126,7 @@ func (s *survival) close(t *testing.T) {
 		t.Errorf("outgo audit verify: %v\n%s", err, out)
 	}
 	slices.Sort(s.starts)
-	t.Logf("%d starts: median %s, 99th percentile %s, longest %s; %d orders: %d acknowledged, %d over the budget, %d left executing; tight: %d of %d cents",
+	t.Logf("%d starts: median %s, 99th percentile %s, longest %s; %d orders: %d acknowledged, %d over the budget, %d left executing, %d budgets spent to the last cent",
 		len(s.starts), s.starts[len(s.starts)/2], s.starts[len(s.starts)*99/100], s.starts[len(s.starts)-1],
-		len(s.all), s.acknowledged, s.denied, s.executing, spent, s.limit)
+		len(s.all), s.acknowledged, s.denied, s.executing, full)
 }

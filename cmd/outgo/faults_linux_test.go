@@ -95,26 +95,37 @@ func (l *lines) add(line string) {
 	l.text.WriteString(line + "\n")
 }
 
+// tightLimit is what one tight agent may spend, in cents.
+const tightLimit = 6000
+
 // faultConfig writes a configuration with a data directory and returns its path.
-// Agents "tight" and "wide" have policies of their own, limit is what the tight
-// one may spend.
-func faultConfig(t *testing.T, data, upstream string, limit int) string {
+// Agent "wide" has no limit; "tight0", "tight1" and so on have one of their own
+// each, so that a limit can be met again and again.
+func faultConfig(t *testing.T, data, upstream string) string {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "outgo.yaml")
+	var agents, policies strings.Builder
+	for i := range 50 {
+		fmt.Fprintf(&agents, "  - {name: tight%d, token: %q}\n", i, token(fmt.Sprint("tight", i)))
+		fmt.Fprintf(&policies, "  - {name: tight%d, unit: USD, monthlyLimit: %d, scope: {agents: [tight%d]}}\n", i, tightLimit, i)
+	}
 	text := fmt.Sprintf(`data_dir: %q
 listen: {proxy: "127.0.0.1:0", control: "127.0.0.1:0"}
 proxy: {auth: required}
 upstreams: {api.stripe.com: {url: %q}}
-agents: [{name: tight, token: tight-token-0001}, {name: wide, token: wide-token-00001}]
-policies:
-  - {name: tight, unit: USD, monthlyLimit: %d, scope: {agents: [tight]}}
+agents:
+  - {name: wide, token: %q}
+%spolicies:
   - {name: wide, unit: USD, scope: {agents: [wide]}}
-`, data, upstream, limit)
+%s`, data, upstream, token("wide"), agents.String(), policies.String())
+	file := filepath.Join(t.TempDir(), "outgo.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return file
 }
+
+// token is the password of an agent.
+func token(agent string) string { return "a-token-for-" + agent }
 
 // begin starts argv, which is outgo or something that runs it, and reads its log.
 func begin(t *testing.T, data string, argv ...string) *daemon {

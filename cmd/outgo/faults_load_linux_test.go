@@ -126,9 +126,8 @@ func newPurse(t *testing.T, d *daemon, agent string) *purse {
 	if !roots.AppendCertsFromPEM(ca) {
 		t.Fatal("the authority's file holds no certificate")
 	}
-	token := map[string]string{"tight": "tight-token-0001", "wide": "wide-token-00001"}[agent]
 	transport := &http.Transport{
-		Proxy:           http.ProxyURL(&url.URL{Scheme: "http", Host: d.proxy, User: url.UserPassword(agent, token)}),
+		Proxy:           http.ProxyURL(&url.URL{Scheme: "http", Host: d.proxy, User: url.UserPassword(agent, token(agent))}),
 		TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 	}
 	t.Cleanup(transport.CloseIdleConnections)
@@ -197,7 +196,8 @@ type crowd struct {
 	told []answer
 }
 
-// load starts a crowd: two clients of the tight agent, the others of the wide one.
+// load starts a crowd: two clients of a tight agent, which is another one every five
+// rounds, the others of the wide one.
 // Orders are named after the round. A broken connection is where an agent would
 // restart, so each client stops at its first.
 func load(t *testing.T, d *daemon, round, clients int) *crowd {
@@ -206,7 +206,7 @@ func load(t *testing.T, d *daemon, round, clients int) *crowd {
 	for w := range clients {
 		p := newPurse(t, d, "wide")
 		if w < 2 {
-			p = newPurse(t, d, "tight")
+			p = newPurse(t, d, fmt.Sprint("tight", round/5))
 		}
 		c.wg.Go(func() {
 			for n := 0; ; n++ {

@@ -13,7 +13,7 @@ func fullAtStart(t *testing.T, binary string) {
 	disk := newImage(t, "ext4", 512)
 	bank := newCounter(t)
 	data := filepath.Join(disk.root, "data")
-	config := faultConfig(t, data, bank.url, 1000)
+	config := faultConfig(t, data, bank.url)
 	weight := ballast{filepath.Join(disk.root, "ballast")}
 	for _, order := range []string{"new.example", "old.example"} {
 		weight.put(t)
@@ -89,7 +89,7 @@ func unwritable(t *testing.T, binary string) {
 // startsNot asserts that outgo ends at once, and says why and where.
 func startsNot(t *testing.T, binary, data string, uid uint32, want, path string) {
 	t.Helper()
-	config := faultConfig(t, data, "http://127.0.0.1:1", 1000)
+	config := faultConfig(t, data, "http://127.0.0.1:1")
 	passable(t, config)
 	if err := os.Chown(config, int(uid), int(uid)); err != nil {
 		t.Fatal(err)
