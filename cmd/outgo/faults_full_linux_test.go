@@ -70,7 +70,7 @@ func fullRounds(t *testing.T, binary string) {
 		t.Run(kind, func(t *testing.T) {
 			disk := newImage(t, kind, 1024)
 			bank := newCounter(t)
-			bank.padding = 64 << 10 // replies are kept, so the ledger turns over its files
+			bank.padding = blanks(160 << 10) // replies are kept, so the ledger turns over its files
 			dice := rand.New(rand.NewPCG(4, uint64(half)))
 			s := &survival{bank: bank, data: filepath.Join(disk.root, "data"), binary: binary}
 			s.restart(t, 0)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -26,8 +25,8 @@ import (
 type counter struct {
 	url  string
 	bank *sandbox.Server
-	// padding lengthens each reply by so many bytes.
-	padding int
+	// padding ends each reply: blanks in no order, which are hard to compress.
+	padding []byte
 
 	mu       sync.Mutex
 	arrived  map[string]int    // by order, without repeats
@@ -41,6 +40,15 @@ func newCounter(t *testing.T) *counter {
 	t.Cleanup(srv.Close)
 	c.url = srv.URL
 	return c
+}
+
+// blanks are n bytes that JSON may end with.
+func blanks(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = " \t\r\n"[rand.IntN(4)]
+	}
+	return b
 }
 
 // ServeHTTP executes a payment, then takes its time to answer.
@@ -65,7 +73,7 @@ func (c *counter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header()[name] = values
 	}
 	w.WriteHeader(answer.Code)
-	_, _ = w.Write(append(answer.Body.Bytes(), bytes.Repeat([]byte{' '}, c.padding)...))
+	_, _ = w.Write(append(answer.Body.Bytes(), c.padding...))
 }
 
 func (c *counter) note(order string, answer *httptest.ResponseRecorder) {
