@@ -15,7 +15,7 @@ import (
 // cost an entry.
 func flooded(t *testing.T, binary string) {
 	s := &survival{bank: newCounter(t), data: filepath.Join(t.TempDir(), "data"), binary: binary}
-	s.bank.padding = blanks(180 << 10) // of which the ledger keeps each
+	s.bank.padding = member(200 << 10) // of which the ledger keeps each
 	config := faultConfig(t, s.data, s.bank.url)
 	s.daemon = begin(t, s.data, "/bin/sh", "-c", `ulimit -n 256; exec "$@"`, "sh", binary, "serve", "--config", config)
 	if !s.daemon.running() {

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,7 +26,7 @@ import (
 type counter struct {
 	url  string
 	bank *sandbox.Server
-	// padding ends each reply: blanks in no order, which are hard to compress.
+	// padding begins each reply, which is an object; it is hard to compress.
 	padding []byte
 
 	mu       sync.Mutex
@@ -42,13 +43,13 @@ func newCounter(t *testing.T) *counter {
 	return c
 }
 
-// blanks are n bytes that JSON may end with.
-func blanks(n int) []byte {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = " \t\r\n"[rand.IntN(4)]
+// member is the beginning of a JSON object with a member of n characters.
+func member(n int) []byte {
+	b := []byte(`{"padding":"`)
+	for range n {
+		b = append(b, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"[rand.IntN(64)])
 	}
-	return b
+	return append(b, `",`...)
 }
 
 // ServeHTTP executes a payment, then takes its time to answer.
@@ -73,7 +74,11 @@ func (c *counter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header()[name] = values
 	}
 	w.WriteHeader(answer.Code)
-	_, _ = w.Write(append(answer.Body.Bytes(), c.padding...))
+	reply := answer.Body.Bytes()
+	if len(c.padding) > 0 {
+		reply = append(slices.Clip(c.padding), reply[1:]...)
+	}
+	_, _ = w.Write(reply)
 }
 
 func (c *counter) note(order string, answer *httptest.ResponseRecorder) {

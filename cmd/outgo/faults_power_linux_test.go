@@ -19,7 +19,7 @@ func powerRounds(t *testing.T, binary string) {
 			var s *survival
 			for round := range (n + 1) / 2 {
 				if round%5 == 0 {
-					s = s.moveTo(t, &survival{bank: bank, binary: binary, data: filepath.Join(disk.root, string(rune('a'+round/5)))})
+					s = s.moveTo(t, &survival{bank: bank, binary: binary, within: startLimit, data: filepath.Join(disk.root, string(rune('a'+round/5)))})
 				}
 				s.restart(t, round%5)
 				crowd := load(t, s.daemon, round, 6)
