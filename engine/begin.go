@@ -49,6 +49,9 @@ func (e *Engine) begin(t *txn, id, fresh spend.ID, in spend.Intent) (spend.Rulin
 		r.State = s
 		return spend.Ruling{Next: after(s), Request: r}, nil
 	}
+	if why := e.unfit(); why != "" { // which is no reason to lose an approval
+		return spend.Ruling{}, fmt.Errorf("%w: %s", spend.Unavailable, why)
+	}
 	set, err := e.readPolicies(t)
 	if err != nil {
 		return spend.Ruling{}, err

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -108,4 +109,18 @@ func TestAStartBeforeTheLedgersTimeIsAJump(t *testing.T) {
 	w.authorize(charge(100, "behind"), spend.Refuse)
 	w.pass(time.Minute)
 	w.authorize(charge(100, "caught up"), spend.Forward)
+}
+
+// What a person has approved is not lost to a jump: it begins when the clock is back.
+func TestAnApprovedCallOutlivesAJump(t *testing.T) {
+	w, _ := ticking(t)
+	in := charge(6000, "held")
+	held := w.authorize(in, spend.Await)
+	w.resolve(held.ID, true)
+	w.pass(3 * time.Hour)
+	if _, err := w.Begin(t.Context(), held.ID, in); !errors.Is(err, spend.Unavailable) {
+		t.Errorf("begin: %v, want Unavailable", err)
+	}
+	w.pass(-3 * time.Hour)
+	w.begin(held.ID, in, spend.Forward)
 }
