@@ -90,7 +90,8 @@ type Payment struct {
 	Reservations []Reservation `json:"reservations,omitempty"`
 }
 
-// Request is one payment and its whole history in outgo.
+// Request is one payment and its whole history in outgo. How it is stored is
+// written by hand in package engine (shorten.go), where a new field needs its line.
 type Request struct {
 	ID          ID          `json:"id"`
 	Seq         uint64      `json:"seq"` // order of creation
