@@ -65,7 +65,7 @@ func freeAt(t *testing.T, dir string) int64 {
 // fullRounds fills the disk at random moments under load, and makes room again.
 // Nothing is restarted meanwhile.
 func fullRounds(t *testing.T, binary string) {
-	n := rounds(t, "OUTGO_TEST_FULL_DISKS", 20, 4)
+	n := rounds(t, "OUTGO_TEST_FULL_DISKS", 20, 2)
 	for half, kind := range []string{"ext4", "xfs"} {
 		t.Run(kind, func(t *testing.T) {
 			disk := newImage(t, kind, 1024)

@@ -10,7 +10,7 @@ import (
 // powerRounds cuts the power at random moments under load: of a ledger that has
 // just been made, and of one that has been through it before.
 func powerRounds(t *testing.T, binary string) {
-	n := rounds(t, "OUTGO_TEST_POWER_CUTS", 20, 4)
+	n := rounds(t, "OUTGO_TEST_POWER_CUTS", 20, 2)
 	for half, kind := range []string{"ext4", "xfs"} {
 		t.Run(kind, func(t *testing.T) {
 			disk := newImage(t, kind, 512)
