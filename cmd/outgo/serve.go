@@ -43,12 +43,8 @@ func newServe(opt *options) *cobra.Command {
 			}
 			ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			s, err := startSidecar(ctx, cfg, newLog(), "serve")
+			s, err := startSidecar(ctx, cfg, newLog(), "serve", func(s *sidecar) error { return s.firstKey(ctx) })
 			if err != nil {
-				return err
-			}
-			if err := s.firstKey(ctx); err != nil {
-				s.stop()
 				return err
 			}
 			s.announce()
@@ -76,8 +72,9 @@ type sidecar struct {
 	asking    func()     // ends the questions to providers
 }
 
-// startSidecar wires and starts outgo. mode is "serve" or "run".
-func startSidecar(ctx context.Context, cfg *config.Config, log *zap.Logger, mode string) (_ *sidecar, err error) {
+// startSidecar wires and starts outgo. mode is "serve" or "run"; first is done
+// before anything is served.
+func startSidecar(ctx context.Context, cfg *config.Config, log *zap.Logger, mode string, first ...func(*sidecar) error) (_ *sidecar, err error) {
 	s := &sidecar{cfg: cfg, log: log, failed: make(chan error, 4)}
 	proxyLn, err := listen(cfg.Listen.Proxy, "listen.proxy")
 	if err != nil {
@@ -151,6 +148,12 @@ func startSidecar(ctx context.Context, cfg *config.Config, log *zap.Logger, mode
 	if err != nil {
 		_ = socket.Close()
 		return nil, err
+	}
+	for _, do := range first {
+		if err := do(s); err != nil {
+			_ = socket.Close()
+			return nil, err
+		}
 	}
 	s.ask(credentials)
 	s.start("proxy", func() error { return s.proxy.Serve(proxyLn) })
