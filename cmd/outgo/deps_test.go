@@ -90,6 +90,7 @@ func owners() []owner {
 		{"github.com/goccy/go-yaml", []string{"config"}},
 		{"github.com/dgraph-io/badger", []string{"engine/store/badgerstore"}},
 		{"github.com/jackc/pgx", []string{"engine/store/pgstore"}},
+		{"github.com/klauspost/compress", []string{"engine"}},
 		{"github.com/tidwall/gjson", []string{"rails/..."}},
 		{"github.com/ethereum/go-ethereum", []string{"rails/evm"}},
 		{"github.com/elazarl/goproxy", []string{"proxy"}},
