@@ -50,7 +50,7 @@ const (
 type Key struct {
 	aead   cipher.AEAD
 	secret [Size]byte
-	macs   sync.Map // label to hash.Cloner, never written to
+	macs   sync.Map // label to *sync.Pool of *mac
 }
 
 // FromBytes makes a Key of 32 bytes that are already secret and random.
@@ -103,28 +103,33 @@ func additional(ad string) []byte { return append([]byte{format1}, ad...) }
 // up by. The boundaries of parts count: ("ab", "c") and ("a", "bc") differ, and
 // so do no parts and one empty part.
 func (k *Key) Digest(label string, parts ...string) string {
-	mac := k.mac(label)
-	for _, p := range parts {
-		var n [8]byte
-		binary.BigEndian.PutUint64(n[:], uint64(len(p)))
-		mac.Write(n[:])
-		io.WriteString(mac, p) //nolint:errcheck,gosec // a hash never fails to write
+	pool, ok := k.macs.Load(label)
+	if !ok {
+		pool, _ = k.macs.LoadOrStore(label, new(sync.Pool))
 	}
-	return hex.EncodeToString(mac.Sum(nil))
+	m, ok := pool.(*sync.Pool).Get().(*mac)
+	if !ok {
+		m = &mac{hash: hmac.New(sha256.New, k.subkey(digestLabel+label))}
+	}
+	for _, p := range parts {
+		m.buf = binary.BigEndian.AppendUint64(m.buf, uint64(len(p)))
+		m.buf = append(m.buf, p...)
+	}
+	m.hash.Write(m.buf)
+	clear(m.buf) // what was digested does not stay in memory
+	sum := m.hash.Sum(m.buf[:0])
+	text := hex.EncodeToString(sum)
+	m.hash.Reset()
+	m.buf = m.buf[:0]
+	pool.(*sync.Pool).Put(m)
+	return text
 }
 
-// mac returns a fresh HMAC under the subkey of label. Deriving the subkey costs
-// more than the digest, and there are few labels, so each is derived once.
-func (k *Key) mac(label string) hash.Hash {
-	keyed, ok := k.macs.Load(label)
-	if !ok {
-		keyed, _ = k.macs.LoadOrStore(label, hmac.New(sha256.New, k.subkey(digestLabel+label)))
-	}
-	fresh, err := keyed.(hash.Cloner).Clone()
-	if err != nil {
-		panic(fmt.Sprintf("seal: %v", err)) // SHA-256 can be cloned
-	}
-	return fresh
+// mac is an HMAC under the subkey of a label, and room for its input. Deriving
+// the subkey costs more than the digest, so each is used again.
+type mac struct {
+	hash hash.Hash
+	buf  []byte
 }
 
 // Format keeps the key out of every verb that fmt knows.
