@@ -81,7 +81,7 @@ var (
 // disk is too full to open it safely, and when a table of the database is
 // damaged.
 func Open(o Options) (*Store, error) {
-	d := disk{dir: o.Dir, free: freeBytes}
+	d := disk{dir: o.Dir, free: freeBytes, open: os.Open}
 	if err := d.prepare(); errors.Is(err, ErrLocked) {
 		return nil, lockedError(o.Dir)
 	} else if err != nil {
@@ -299,7 +299,11 @@ func (s *Store) attempt(ctx context.Context, fn func(store.Tx) error) (again boo
 	if err := s.room(); err != nil {
 		return false, fmt.Errorf("update store: %w", err)
 	}
-	return s.settle(s.commit(t))
+	err = s.commit(t)
+	if err == nil {
+		err = s.disk.standing()
+	}
+	return s.settle(err)
 }
 
 // settle turns what Badger's Commit returned into what the contract says. The

@@ -391,6 +391,31 @@ func TestACommitThatMayHaveReachedTheDiskIsUnknownAndEndsTheStore(t *testing.T) 
 	}
 }
 
+func TestASyncCountsOnlyWhileTheDiskStands(t *testing.T) {
+	for name, c := range map[string]struct {
+		looks error
+		want  error
+	}{
+		"the file system was shut down":     {syscall.EIO, store.ErrUnknown},
+		"the file system went read-only":    {syscall.EROFS, store.ErrUnknown},
+		"the directory is no longer there":  {syscall.ENOENT, store.ErrUnknown},
+		"this process has no file to spare": {syscall.EMFILE, nil},
+		"the machine has no file to spare":  {syscall.ENFILE, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, t.TempDir())
+			defer shut(t, s)
+			s.disk.open = func(string) (*os.File, error) { return nil, &fs.PathError{Op: "open", Err: c.looks} }
+			if err := put(s, "k", "v"); !errors.Is(err, c.want) {
+				t.Errorf("Update = %v, want %v", err, c.want)
+			}
+			if err := put(s, "k", "w"); (err == nil) != (c.want == nil) {
+				t.Errorf("the next Update = %v", err)
+			}
+		})
+	}
+}
+
 func TestWhatBadgerRefusesBeforeWritingIsDefinite(t *testing.T) {
 	for _, c := range []struct {
 		sentence string

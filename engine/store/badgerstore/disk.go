@@ -82,6 +82,7 @@ func verify(db *badger.DB) (err error) {
 type disk struct {
 	dir  string                           // "" = memory
 	free func(dir string) (uint64, error) // bytes free to this user
+	open func(name string) (*os.File, error)
 }
 
 // prepare makes the directory private and looks for room in it.
@@ -115,6 +116,26 @@ func (d disk) room() error {
 			syscall.ENOSPC, free>>20, d.dir, uint64(minFree)>>20)
 	}
 	return nil
+}
+
+// standing fails when the file system has been shut down or gone read-only. A sync
+// that is under way while ext4 aborts its journal reports success (Linux 6.18),
+// though what went to blocks that were not written before is gone with the journal:
+// the conversion of such blocks fails in ext4_end_io_end, which tells nobody. To
+// open a file fails from that moment on, so a commit counts only when one opens
+// after its sync. That nobody can open more files says nothing about the disk.
+func (d disk) standing() error {
+	if d.dir == "" {
+		return nil
+	}
+	f, err := d.open(filepath.Join(d.dir, "MANIFEST"))
+	switch {
+	case err == nil:
+		return f.Close()
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return nil
+	}
+	return fmt.Errorf("look whether the disk stands after a sync: %w", err)
 }
 
 // makePrivate creates dir with mode 0700. One that exists is given that mode,
