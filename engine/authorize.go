@@ -257,16 +257,13 @@ func (e *Engine) evaluate(t *txn, id spend.ID, in spend.Intent, attempts int) (*
 		if err := e.reserve(t, set, r, true); err != nil {
 			return nil, err
 		}
-		if err := e.index(t, r); err != nil {
-			return nil, err
-		}
 		if in.Object != "" {
 			if err := t.Put(e.keys.object(&in), []byte(id)); err != nil {
 				return nil, err
 			}
 		}
 	}
-	if err := t.Put(e.keys.sequence(r.Seq), []byte(id)); err != nil {
+	if err := e.keys.enlist(t, r.Seq, id, marksOf(r)); err != nil {
 		return nil, err
 	}
 	if err := e.remember(t, r, &in); err != nil {
@@ -275,14 +272,15 @@ func (e *Engine) evaluate(t *txn, id spend.ID, in spend.Intent, attempts int) (*
 	return r, e.save(t, r, deed{event: authorize, who: agentName(in.Agent)})
 }
 
-// index lists a request that is not final where it will be looked for.
-func (e *Engine) index(t *txn, r *spend.Request) error {
-	if slices.ContainsFunc(r.Intent.Legs, func(l spend.Leg) bool { return l.Kind == spend.Allowance }) {
-		if err := t.Put(e.keys.agelessAt(r.Seq), []byte(r.ID)); err != nil {
-			return err
-		}
+// marksOf are those of a new request.
+func marksOf(r *spend.Request) marks {
+	switch {
+	case r.State.Final():
+		return 0
+	case slices.ContainsFunc(r.Intent.Legs, func(l spend.Leg) bool { return l.Kind == spend.Allowance }):
+		return openMark | agelessMark
 	}
-	return t.Put(e.keys.open(r.Seq), []byte(r.ID))
+	return openMark
 }
 
 // approvalDigest binds an approval to what was approved and shown: the bytes that

@@ -93,27 +93,23 @@ type Holds struct {
 func (e *Engine) Holds(ctx context.Context) (h Holds, err error) {
 	now := e.clock()
 	err = e.view(ctx, func(r store.Reader) error {
-		after := ""
-		for looked := 0; looked < maxLooked; {
-			entries, err := r.Scan(e.keys.opens(), after, false, 256)
+		looked := 0
+		for l, err := range e.keys.oldest(r, openMark) {
 			if err != nil {
 				return err
 			}
-			for _, en := range entries {
-				after = en.Key
-				q, err := e.load(r, spend.ID(en.Value))
-				if err != nil {
-					return err
-				}
-				if q.StateAt(now) != spend.Held {
-					continue
-				}
-				if h.Held++; h.Held == 1 {
-					h.Oldest = q.Created
-				}
-			}
-			if looked += len(entries); len(entries) < 256 {
+			if looked++; looked > maxLooked {
 				return nil
+			}
+			q, err := e.load(r, l.id)
+			if err != nil {
+				return err
+			}
+			if q.StateAt(now) != spend.Held {
+				continue
+			}
+			if h.Held++; h.Held == 1 {
+				h.Oldest = q.Created
 			}
 		}
 		return nil

@@ -64,31 +64,22 @@ func (e *Engine) undoFill(ctx context.Context, err error) error {
 // in force yet.
 func (e *Engine) fill(ctx context.Context, p *policy.Policy) error {
 	a := e.account(p)
-	for after, more := "", true; more; {
-		var next string
-		err := e.commit.do(ctx, func(t *txn) error {
-			page, err := t.Scan(e.keys.opens(), after, true, fillPage)
+	for below := uint64(latest); below > 0; {
+		var next uint64
+		err := e.commit.do(ctx, func(t *txn) (err error) {
+			next, err = e.eachOpen(t, below, fillPage, func(r *spend.Request) error {
+				facts, err := factsOf(p, r)
+				if err != nil {
+					return err
+				}
+				rs, err := a.Shift(t, t.now, owned(a, r), facts)
+				if err != nil {
+					return err
+				}
+				return e.reassign(t, a, r, rs)
+			})
 			if err != nil {
 				return err
-			}
-			more = len(page) == fillPage
-			for _, en := range page {
-				next = en.Key
-				r, err := e.load(t, spend.ID(en.Value))
-				if err != nil {
-					return err
-				}
-				facts, err := factsOf(p, &r)
-				if err != nil {
-					return err
-				}
-				rs, err := a.Shift(t, t.now, owned(a, &r), facts)
-				if err != nil {
-					return err
-				}
-				if err := e.reassign(t, a, &r, rs); err != nil {
-					return err
-				}
 			}
 			t.record(audit.Entry{Event: recounted, Who: itself, Policies: []spend.PolicyRef{{ID: p.ID, Name: p.Name, Version: p.Version}}})
 			// From the first page on, a start must know that it has to count again.
@@ -97,7 +88,7 @@ func (e *Engine) fill(ctx context.Context, p *policy.Policy) error {
 		if err != nil {
 			return fmt.Errorf("count open requests of policy %q: %w", p.Name, err)
 		}
-		after = next
+		below = next
 	}
 	return nil
 }

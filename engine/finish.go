@@ -145,7 +145,7 @@ func (e *Engine) settled(t *txn, r *spend.Request, rc spend.Receipt) error {
 	if p.Reservations, err = e.postNow(t, r); err != nil {
 		return err
 	}
-	if err := t.Put(e.keys.agelessAt(r.Seq), []byte(r.ID)); err != nil {
+	if err := e.keys.remark(t, r.Seq, agelessMark, 0); err != nil {
 		return err
 	}
 	e.flag(t, r, spend.DuplicatePayment)
@@ -179,10 +179,7 @@ func (e *Engine) book(t *txn, r *spend.Request) error {
 	}
 	r.State, r.Changed = spend.Settled, t.now
 	r.Transitions++
-	if err := t.Put(e.keys.agelessAt(r.Seq), []byte(r.ID)); err != nil {
-		return err
-	}
-	return t.Delete(e.keys.open(r.Seq))
+	return e.keys.remark(t, r.Seq, agelessMark, openMark)
 }
 
 // postNow counts r's money as spent in the windows of now, and returns where.

@@ -15,9 +15,9 @@ import (
 //	control                    freezes and the policies' revision (control)
 //	head                       last sequence number and batch time (position)
 //	request/<id>               a request
-//	sequence/<seq>             its id, in order of creation
-//	open/<seq>                 its id, until its state is final
-//	ageless/<seq>              its id, when it may count long after it was made
+//	index/<chunk>              the ids of 64 requests in order of creation (chunk)
+//	open/<chunk>               nothing: requests of the chunk may be open
+//	ageless/<chunk>            nothing: requests of the chunk may count long after they were made
 //	dedup/<digest>             the request of an idempotency key (dedup)
 //	print/<agent>/<fingerprint> the latest request of a fingerprint to be held
 //	object/<rail>/<object>     the latest request on a provider's object, whatever
@@ -39,14 +39,9 @@ func newKeys(workspace string) keys { return keys{"v1/" + escape(workspace) + "/
 func (k keys) control() string            { return k.prefix + "control" }
 func (k keys) head() string               { return k.prefix + "head" }
 func (k keys) request(id spend.ID) string { return k.prefix + "request/" + escape(string(id)) }
-func (k keys) sequences() string          { return k.prefix + "sequence/" }
-func (k keys) sequence(n uint64) string   { return k.sequences() + ordered(n) }
-func (k keys) opens() string              { return k.prefix + "open/" }
-func (k keys) open(n uint64) string       { return k.opens() + ordered(n) }
+func (k keys) index(n uint64) string      { return k.chunksWith(anyMark) + ordered(n) }
 func (k keys) words() string              { return k.prefix + "word/" }
 func (k keys) word(n uint64) string       { return k.words() + ordered(n) }
-func (k keys) ageless() string            { return k.prefix + "ageless/" }
-func (k keys) agelessAt(n uint64) string  { return k.ageless() + ordered(n) }
 func (k keys) dedup(digest string) string { return k.prefix + "dedup/" + digest }
 func (k keys) holds(agent string) string  { return k.prefix + "holds/" + escape(agent) }
 func (k keys) heldAmount(agent, unit string) string {
@@ -64,6 +59,18 @@ func (k keys) print(in *spend.Intent) string {
 	return k.prefix + "print/" + escape(in.Agent) + "/" + in.Fingerprint
 }
 
+// chunksWith begins the keys that name the chunks of the index that may hold a
+// request with the mark.
+func (k keys) chunksWith(m marks) string {
+	switch m {
+	case openMark:
+		return k.prefix + "open/"
+	case agelessMark:
+		return k.prefix + "ageless/"
+	}
+	return k.prefix + "index/"
+}
+
 // warm reports whether the value at key is read by one action after another.
 func (k keys) warm(key string) bool {
 	rest, ok := strings.CutPrefix(key, k.prefix)
@@ -71,7 +78,7 @@ func (k keys) warm(key string) bool {
 		return false
 	}
 	part, _, _ := strings.Cut(rest, "/")
-	return part == "bud" || part == "request" || part == "control" || part == "head" || part == "holds" || part == "audit-head"
+	return part == "bud" || part == "request" || part == "index" || part == "control" || part == "head" || part == "holds" || part == "audit-head"
 }
 
 func (k keys) object(in *spend.Intent) string {

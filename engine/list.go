@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -40,57 +41,51 @@ func (e *Engine) Requests(ctx context.Context, f Filter) (Page, error) {
 		f.Limit = 50
 	}
 	f.Limit = min(f.Limit, 200)
-	index := e.keys.sequences()
+	with, below := anyMark, uint64(latest)
 	if f.Held { // every held request is an open one
-		index = e.keys.opens()
+		with = openMark
 	}
-	after := ""
 	if f.Cursor != "" {
-		if len(f.Cursor) != 20 || strings.Trim(f.Cursor, "0123456789") != "" {
+		var err error
+		below, err = strconv.ParseUint(f.Cursor, 10, 64)
+		if err != nil || ordered(below) != f.Cursor {
 			return Page{}, fmt.Errorf("list requests: cursor %.40q: %w: take it from the page before", f.Cursor, spend.Invalid)
 		}
-		after = index + f.Cursor
 	}
 	var page Page
 	looked := 0
 	err := e.view(ctx, func(r store.Reader) error {
-		for {
-			entries, err := r.Scan(index, after, true, 256)
+		for l, err := range e.keys.newest(r, with, below) {
+			if err == nil {
+				err = ctx.Err()
+			}
 			if err != nil {
 				return err
 			}
-			for _, en := range entries {
-				after = en.Key
-				if looked++; looked > maxLooked {
-					page.Next = strings.TrimPrefix(en.Key, index)
-					return nil
-				}
-				q, err := e.load(r, spend.ID(en.Value))
-				if err != nil {
-					return err
-				}
-				q = e.shown(q)
-				if !f.From.IsZero() && q.Created.Before(f.From) {
-					return nil // older ones only from here on
-				}
-				if !f.picks(&q) {
-					continue
-				}
-				if len(page.Requests) == f.Limit {
-					// This one opens the next page: its cursor is just newer.
-					last := page.Requests[f.Limit-1]
-					page.Next = ordered(last.Seq)
-					return nil
-				}
-				page.Requests = append(page.Requests, q)
-			}
-			if len(entries) < 256 {
+			if looked++; looked > maxLooked {
+				page.Next = ordered(l.seq + 1)
 				return nil
 			}
-			if err := ctx.Err(); err != nil {
+			q, err := e.load(r, l.id)
+			if err != nil {
 				return err
 			}
+			q = e.shown(q)
+			if !f.From.IsZero() && q.Created.Before(f.From) {
+				return nil // older ones only from here on
+			}
+			if !f.picks(&q) {
+				continue
+			}
+			if len(page.Requests) == f.Limit {
+				// This one opens the next page: its cursor is just newer.
+				last := page.Requests[f.Limit-1]
+				page.Next = ordered(last.Seq)
+				return nil
+			}
+			page.Requests = append(page.Requests, q)
 		}
+		return nil
 	})
 	return page, err
 }

@@ -119,7 +119,7 @@ func (e *Engine) move(t *txn, r *spend.Request, ev event) error {
 	r.State, r.Changed = next, t.now
 	r.Transitions++
 	if next.Final() {
-		if err := t.Delete(e.keys.open(r.Seq)); err != nil {
+		if err := e.keys.remark(t, r.Seq, 0, openMark); err != nil {
 			return err
 		}
 	}

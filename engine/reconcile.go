@@ -187,28 +187,37 @@ func (q *Inquiry) put(ctx context.Context, r *spend.Request) (o spend.Outcome, e
 // takes, oldest first, and then those that have failed on an operator's word.
 func (e *Engine) unknown(ctx context.Context, now time.Time) (found []spend.Request, err error) {
 	err = e.view(ctx, func(r store.Reader) error {
-		for _, from := range []struct {
-			index string
-			state spend.State
-		}{{e.keys.opens(), spend.Executing}, {e.keys.words(), spend.Failed}} {
-			for after := ""; ; {
-				entries, err := r.Scan(from.index, after, false, 256)
-				if err != nil {
+		look := func(id spend.ID, s spend.State) error {
+			q, err := e.load(r, id)
+			if err == nil && q.State == s && q.Intent.Class != spend.Other && now.Sub(q.Began) >= askedAt()[0] {
+				found = append(found, q)
+			}
+			return err
+		}
+		for l, err := range e.keys.oldest(r, openMark) {
+			if err == nil {
+				err = look(l.id, spend.Executing)
+			}
+			if err != nil {
+				return err
+			}
+			if len(found) >= maxUnknown {
+				break
+			}
+		}
+		for after := ""; ; {
+			words, err := r.Scan(e.keys.words(), after, false, 256)
+			if err != nil {
+				return err
+			}
+			for _, en := range words {
+				after = en.Key
+				if err := look(spend.ID(en.Value), spend.Failed); err != nil {
 					return err
 				}
-				for _, en := range entries {
-					after = en.Key
-					q, err := e.load(r, spend.ID(en.Value))
-					if err != nil {
-						return err
-					}
-					if q.State == from.state && q.Intent.Class != spend.Other && now.Sub(q.Began) >= askedAt()[0] {
-						found = append(found, q)
-					}
-				}
-				if len(entries) < 256 || len(found) >= maxUnknown {
-					break
-				}
+			}
+			if len(words) < 256 || len(found) >= maxUnknown {
+				break
 			}
 		}
 		return nil

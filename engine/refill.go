@@ -57,13 +57,13 @@ func (e *Engine) facts(t *txn, p *policy.Policy, touched map[spend.ID]*spend.Req
 	// begun before the month in which it was sent.
 	since := time.Date(t.now.Year(), t.now.Month(), 1, 0, 0, 0, 0, time.UTC).AddDate(0, 0, -1).Add(-e.opt.Expire - e.opt.Keep)
 	return func(yield func(budget.Fact) bool) {
-		for _, index := range []string{e.keys.opens(), e.keys.ageless(), e.keys.sequences()} {
-			for r, err := range e.indexed(t, index) {
+		for _, with := range [...]marks{openMark, agelessMark, anyMark} {
+			for r, err := range e.indexed(t, with) {
 				if err != nil {
 					*failed = err
 					return
 				}
-				if index == e.keys.sequences() && r.Created.Before(since) {
+				if with == anyMark && r.Created.Before(since) {
 					break // the rest is older still
 				}
 				if _, seen := touched[r.ID]; seen {
@@ -85,23 +85,15 @@ func (e *Engine) facts(t *txn, p *policy.Policy, touched map[spend.ID]*spend.Req
 	}
 }
 
-// indexed walks an index of request ids, newest first.
-func (e *Engine) indexed(t *txn, index string) iter.Seq2[*spend.Request, error] {
+// indexed walks the requests with a mark, newest first.
+func (e *Engine) indexed(t *txn, m marks) iter.Seq2[*spend.Request, error] {
 	return func(yield func(*spend.Request, error) bool) {
-		for after := ""; ; {
-			page, err := t.Scan(index, after, true, 256)
-			if err != nil {
-				yield(nil, err)
-				return
+		for l, err := range e.keys.newest(t, m, latest) {
+			var r spend.Request
+			if err == nil {
+				r, err = e.load(t, l.id)
 			}
-			for _, en := range page {
-				after = en.Key
-				r, err := e.load(t, spend.ID(en.Value))
-				if !yield(&r, err) {
-					return
-				}
-			}
-			if len(page) < 256 {
+			if !yield(&r, err) || err != nil {
 				return
 			}
 		}

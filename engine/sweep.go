@@ -129,33 +129,41 @@ func (e *Engine) letGo(t *txn, r *spend.Request) error {
 // adopt takes over what an earlier life of this process left executing: a bound
 // is put on the writes without money, and the receipts of payments are expected.
 func (e *Engine) adopt(ctx context.Context) error {
-	for after, more := "", true; more; {
-		var next string
-		err := e.commit.do(ctx, func(t *txn) error {
+	for below := uint64(latest); below > 0; {
+		var next uint64
+		err := e.commit.do(ctx, func(t *txn) (err error) {
 			t.record(audit.Entry{Event: resumed, Who: itself})
-			page, err := t.Scan(e.keys.opens(), after, true, adoptPage)
-			if err != nil {
-				return err
-			}
-			more = len(page) == adoptPage
-			for _, en := range page {
-				next = en.Key
-				r, err := e.load(t, spend.ID(en.Value))
-				if err != nil {
-					return err
-				}
-				if err := e.takeUp(t, &r); err != nil {
-					return err
-				}
-			}
-			return nil
+			next, err = e.eachOpen(t, below, adoptPage, func(r *spend.Request) error { return e.takeUp(t, r) })
+			return err
 		})
 		if err != nil {
 			return err
 		}
-		after = next
+		below = next
 	}
 	return nil
+}
+
+// eachOpen calls f for at most n open requests with numbers below the given one,
+// the newest first. The next ones are those below next, if that is not nought.
+func (e *Engine) eachOpen(t *txn, below uint64, n int, f func(*spend.Request) error) (next uint64, err error) {
+	for l, err := range e.keys.newest(t, openMark, below) {
+		if err != nil {
+			return 0, err
+		}
+		if n--; n < 0 {
+			return next, nil
+		}
+		next = l.seq
+		r, err := e.load(t, l.id)
+		if err != nil {
+			return 0, err
+		}
+		if err := f(&r); err != nil {
+			return 0, err
+		}
+	}
+	return 0, nil
 }
 
 // takeUp is adopt for one request.
