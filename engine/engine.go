@@ -103,6 +103,7 @@ type Engine struct {
 	begun    begun
 	filling  atomic.Int32 // changes of policies that are under way
 	inquired inquired
+	dropped  dropped
 
 	mu      sync.Mutex
 	waiters map[spend.ID]map[chan struct{}]string // wake-up channel to the dedup key that waits

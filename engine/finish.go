@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -10,12 +9,9 @@ import (
 	"github.com/outgo/outgo/engine/audit"
 	"github.com/outgo/outgo/engine/budget"
 	"github.com/outgo/outgo/engine/spend"
-	"github.com/outgo/outgo/engine/store"
 )
 
 const (
-	// replyKept is how long a reply is kept for repeats of the same call.
-	replyKept = 24 * time.Hour
 	// objectHeld is how long a write without money whose outcome is unknown
 	// keeps its object: longer than any provider takes to carry it out.
 	objectHeld = 2 * time.Minute
@@ -29,7 +25,7 @@ func (e *Engine) Finish(ctx context.Context, id spend.ID, o spend.Outcome) error
 	var sealed []byte
 	var digest audit.Hash
 	if o.Reply != nil {
-		sealed, digest = e.sealer.Seal(pack(o.Reply), e.keys.reply(id)), audit.Sum(o.Reply)
+		sealed, digest = e.sealer.Seal(pack(o.Reply), e.keys.sealedReply(id)), audit.Sum(o.Reply)
 	}
 	err := e.commit.do(ctx, func(t *txn) error {
 		r, err := e.load(t, id)
@@ -41,7 +37,7 @@ func (e *Engine) Finish(ctx context.Context, id spend.ID, o spend.Outcome) error
 			return err
 		}
 		if sealed != nil && before == spend.Executing && r.State == spend.Settled {
-			if err := e.keepReply(t, id, sealed); err != nil {
+			if err := e.keepReply(t, &r, sealed); err != nil {
 				return err
 			}
 		}
@@ -273,30 +269,4 @@ func total(legs []spend.Leg, unit string) (sum spend.Amount, err error) {
 		}
 	}
 	return sum, nil
-}
-
-func (e *Engine) keepReply(t *txn, id spend.ID, sealed []byte) error {
-	if len(sealed) > maxValueBytes {
-		return nil
-	}
-	if err := t.Put(e.keys.reply(id), sealed); err != nil {
-		return err
-	}
-	return t.Put(e.keys.due(t.now.Add(replyKept), dueReply, id), nil)
-}
-
-// Reply returns the kept reply of a settled request, or NotFound.
-func (e *Engine) Reply(ctx context.Context, id spend.ID) ([]byte, error) {
-	var sealed []byte
-	err := e.view(ctx, func(r store.Reader) (err error) { sealed, err = r.Get(e.keys.reply(id)); return err })
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, fmt.Errorf("reply of request %.64q: %w", id, spend.NotFound)
-	} else if err != nil {
-		return nil, err
-	}
-	b, err := e.sealer.Open(sealed, e.keys.reply(id))
-	if err != nil {
-		return nil, err
-	}
-	return unpack(b)
 }

@@ -27,7 +27,7 @@ import (
 //	holds/<agent>              how many requests of the agent are held
 //	heldsum/<agent>/<unit>     how much money these would move
 //	due/<unix ms>/<what>/<id>  what falls due when
-//	reply/<id>                 a kept reply, sealed
+//	reply/<until>/<id>         a kept reply, sealed, by the ten minutes in which it ends
 //	policy/<id>                a policy
 //	filling/<id>               a policy whose counters are in between
 //	key/<id>                   an API key
@@ -47,7 +47,7 @@ func (k keys) holds(agent string) string  { return k.prefix + "holds/" + escape(
 func (k keys) heldAmount(agent, unit string) string {
 	return k.prefix + "heldsum/" + escape(agent) + "/" + escape(unit)
 }
-func (k keys) reply(id spend.ID) string   { return k.prefix + "reply/" + string(id) }
+func (k keys) replies() string            { return k.prefix + "reply/" }
 func (k keys) policies() string           { return k.prefix + "policy/" }
 func (k keys) policy(id spend.ID) string  { return k.policies() + string(id) }
 func (k keys) fillings() string           { return k.prefix + "filling/" }
@@ -85,10 +85,28 @@ func (k keys) object(in *spend.Intent) string {
 	return k.prefix + "object/" + in.Rail + "/" + escape(in.Object)
 }
 
+// replySpan is how many seconds' worth of replies stand together.
+const replySpan = 600
+
+// reply is where the reply of a request is kept that was settled at the given time.
+// The request has that time for good, so nothing else need remember it.
+func (k keys) reply(id spend.ID, settled time.Time) string {
+	until := settled.Add(replyKept+replySpan*time.Second-1).Unix() / replySpan
+	return k.replies() + ordered(uint64(max(0, until))) + "/" + string(id)
+}
+
+// repliesPast begins no key of a reply that is to be kept at now, and is above all
+// of those that are not.
+func (k keys) repliesPast(now time.Time) string {
+	return k.replies() + ordered(uint64(max(0, now.Unix()/replySpan))) + "0"
+}
+
+// sealedReply is what a reply is sealed for.
+func (k keys) sealedReply(id spend.ID) string { return k.replies() + string(id) }
+
 // The kinds of thing that fall due.
 const (
 	dueRequest = "request" // a hold or an authorization lapses
-	dueReply   = "reply"   // a kept reply is dropped
 	dueReceipt = "receipt" // a receipt is missing
 	dueWord    = "word"    // an operator's word that a payment failed is doubted no longer
 	dueObject  = "object"  // a write without money, of unknown outcome, lets go of its object

@@ -39,6 +39,10 @@ func (e *Engine) sweepLoop() {
 //
 // What cannot be swept is reported and does not stand in the way of the rest.
 func (e *Engine) Sweep(ctx context.Context) error {
+	return errors.Join(e.sweepDue(ctx), e.sweepReplies(ctx))
+}
+
+func (e *Engine) sweepDue(ctx context.Context) error {
 	var failed error
 	after := ""
 	for {
@@ -77,9 +81,6 @@ func (e *Engine) Sweep(ctx context.Context) error {
 }
 
 func (e *Engine) fallDue(t *txn, key, what string, id spend.ID) error {
-	if what == dueReply {
-		return errors.Join(t.Delete(key), t.Delete(e.keys.reply(id)))
-	}
 	r, err := e.load(t, id)
 	if errors.Is(err, spend.NotFound) {
 		return t.Delete(key)
