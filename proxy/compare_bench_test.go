@@ -32,16 +32,18 @@ type plan struct {
 	cell   time.Duration // of one measurement
 	conns  []int
 	parts  []string
+	kinds  []string // of process; the ratios need goproxy and the tunnel
 	// profiles is a directory for profiles of each proxy's life; "" for none. A
 	// profile costs time, so the numbers beside it are not to be quoted.
 	profiles string
 }
 
 // readPlan reads, for example, OUTGO_BENCH="rounds=1 cell=8s conns=64 parts=calls
-// profiles=/tmp/p". What it does not name stays as it is here.
+// kinds=ledger profiles=/tmp/p". What it does not name stays as it is here.
 func readPlan(b *testing.B) plan {
 	b.Helper()
-	p := plan{rounds: 5, cell: 700 * time.Millisecond, conns: []int{1, 16, 64, 256}, parts: []string{callsPart, freshPart, bytesPart, idlePart}}
+	p := plan{rounds: 5, cell: 700 * time.Millisecond, conns: []int{1, 16, 64, 256}, parts: []string{callsPart, freshPart, bytesPart, idlePart},
+		kinds: []string{direct, goproxyRole, tunnelRole, ledgerRole, decisionsRole}}
 	for _, setting := range strings.Fields(os.Getenv("OUTGO_BENCH")) {
 		name, value, _ := strings.Cut(setting, "=")
 		var err error
@@ -60,10 +62,12 @@ func readPlan(b *testing.B) plan {
 			}
 		case "parts":
 			p.parts = strings.Split(value, ",")
+		case "kinds":
+			p.kinds = strings.Split(value, ",")
 		case "profiles":
 			p.profiles = value
 		default:
-			err = fmt.Errorf("the settings are rounds, cell, conns, parts and profiles")
+			err = fmt.Errorf("the settings are rounds, cell, conns, parts, kinds and profiles")
 		}
 		if err != nil || p.rounds < 1 || p.cell <= 0 {
 			b.Fatalf("OUTGO_BENCH: %s: %v", setting, err)
@@ -112,7 +116,7 @@ func BenchmarkCompare(b *testing.B) {
 		c.round(b, i)
 	}
 	if slices.Contains(c.parts, idlePart) {
-		for _, kind := range []string{goproxyRole, ledgerRole} {
+		for _, kind := range c.among(goproxyRole, ledgerRole) {
 			c.measureIdle(b, kind)
 		}
 	}
@@ -123,25 +127,25 @@ func BenchmarkCompare(b *testing.B) {
 // round measures every cell once, on proxies of its own.
 func (c *comparison) round(b *testing.B, i int) {
 	ways := map[string]way{direct: {target: c.upstream.Addr, trust: trusting(c.upstream.Roots), orders: &c.orders}}
-	for _, kind := range []string{goproxyRole, tunnelRole, ledgerRole, decisionsRole} {
+	for _, kind := range c.among(goproxyRole, tunnelRole, ledgerRole, decisionsRole) {
 		p, end := c.start(b, kind)
 		defer end()
 		ways[kind] = c.through(p)
 	}
 	if slices.Contains(c.parts, callsPart) {
 		for _, n := range c.conns {
-			for _, kind := range turn(i, direct, goproxyRole, ledgerRole, decisionsRole) {
+			for _, kind := range turn(i, c.among(direct, goproxyRole, ledgerRole, decisionsRole)) {
 				c.add(cell{callsPart, kind, n}, ways[kind].calls(b, n, c.cell))
 			}
 		}
 	}
 	if slices.Contains(c.parts, freshPart) {
-		for _, kind := range turn(i, tunnelRole, goproxyRole, ledgerRole, decisionsRole) {
+		for _, kind := range turn(i, c.among(tunnelRole, goproxyRole, ledgerRole, decisionsRole)) {
 			c.add(cell{freshPart, kind, 8}, ways[kind].connections(b, 8, c.cell))
 		}
 	}
 	if slices.Contains(c.parts, bytesPart) {
-		for _, kind := range turn(i, direct, tunnelRole, ledgerRole) {
+		for _, kind := range turn(i, c.among(direct, tunnelRole, ledgerRole)) {
 			w := ways[kind]
 			w.target = c.upstream.Sink
 			c.add(cell{bytesPart, kind, 1}, w.pour(b, 512<<20))
@@ -149,9 +153,14 @@ func (c *comparison) round(b *testing.B, i int) {
 	}
 }
 
+// among returns those of some kinds that are to take part.
+func (c *comparison) among(some ...string) []string {
+	return slices.DeleteFunc(some, func(kind string) bool { return !slices.Contains(c.kinds, kind) })
+}
+
 // turn gives each round another order.
-func turn(round int, kinds ...string) []string {
-	first := round % len(kinds)
+func turn(round int, kinds []string) []string {
+	first := round % max(1, len(kinds))
 	return append(slices.Clone(kinds[first:]), kinds[:first]...)
 }
 

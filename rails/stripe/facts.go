@@ -1,8 +1,9 @@
 package stripe
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 
 	"github.com/tidwall/gjson"
@@ -11,8 +12,9 @@ import (
 	"github.com/outgo/outgo/rails"
 )
 
-// fact is one JSON object of Stripe's, whose every name stands once.
-type fact struct{ members []member }
+// fact is one JSON object of Stripe's, whose every name stands once. It is read off
+// bytes that must not change while it is in use; what its methods return are copies.
+type fact struct{ members members }
 
 // readFact reads the answer to a lookup. It fails with spend.Unavailable unless
 // the answer is the object asked for.
@@ -33,53 +35,66 @@ func readFact(f rails.Fact, object, id string) (*fact, error) {
 // parseObject reads a JSON object and refuses names that stand twice in it,
 // of which parsers take either.
 func parseObject(body []byte) (*fact, error) {
-	if !gjson.ValidBytes(body) {
-		return nil, fmt.Errorf("read reply: it is no JSON")
-	}
-	return objectOf(gjson.ParseBytes(body))
-}
-
-func objectOf(v gjson.Result) (*fact, error) {
-	if !v.IsObject() {
-		return nil, fmt.Errorf("read reply: it is no JSON object")
-	}
-	var room [48]member
-	o := &fact{members: slices.Clone(appendMembers(room[:0], v.Raw))}
-	if name, twice := repeated(o.members); twice {
-		return nil, fmt.Errorf("read reply: the name %.80q stands twice", name)
+	o := new(fact)
+	if err := o.read(body); err != nil {
+		return nil, err
 	}
 	return o, nil
 }
 
-// get returns the value of a field; that of an absent one is null.
-func (o *fact) get(name string) gjson.Result {
-	for i := range o.members {
-		if o.members[i].name == name {
-			return gjson.Parse(o.members[i].raw)
-		}
+// read is parseObject for a fact that is there already, and empty.
+func (o *fact) read(body []byte) error {
+	if !o.members.read(body) {
+		return errors.New("read reply: it is no JSON object")
 	}
-	return gjson.Result{}
+	if o.members.repeated() {
+		return errors.New("read reply: a name stands twice")
+	}
+	return nil
 }
+
+func objectOf(v gjson.Result) (*fact, error) { return parseObject([]byte(v.Raw)) }
+
+// get returns the value of a field; that of an absent one is null.
+func (o *fact) get(name string) gjson.Result { return gjson.ParseBytes(o.members.value(name)) }
 
 // what names the object, for errors: "payment_intent pi_1".
 func (o *fact) what() string { return o.text("object") + " " + o.text("id") }
 
 // has reports whether the field is there and not null.
-func (o *fact) has(name string) bool { return o.get(name).Type != gjson.Null }
+func (o *fact) has(name string) bool {
+	v := o.members.value(name)
+	return len(v) > 0 && v[0] != 'n'
+}
 
 // text returns a string field, "" where there is none.
 func (o *fact) text(name string) string {
-	if v := o.get(name); v.Type == gjson.String {
-		return v.Str
+	v := o.members.value(name)
+	if len(v) == 0 || v[0] != '"' {
+		return ""
 	}
-	return ""
+	if v = v[1 : len(v)-1]; bytes.IndexByte(v, '\\') >= 0 {
+		return o.get(name).Str
+	}
+	return word(v)
+}
+
+// word is a string of its bytes: for those that most replies are made of, one that
+// takes no memory.
+func word(b []byte) string {
+	for _, w := range [...]string{"payment_intent", "charge", "succeeded", "usd", "eur"} {
+		if string(b) == w {
+			return w
+		}
+	}
+	return string(b)
 }
 
 // integer returns a field that is a whole number, not negative, within int64.
 func (o *fact) integer(name string) (int64, error) {
-	v := o.get(name)
-	n, err := strconv.ParseInt(v.Raw, 10, 64)
-	if v.Type != gjson.Number || err != nil || n < 0 || v.Raw[0] == '-' {
+	v := o.members.value(name)
+	n, err := strconv.ParseInt(string(v), 10, 64)
+	if err != nil || n < 0 || v[0] == '-' {
 		return 0, fmt.Errorf("read %s of %s: it is no whole number: %w", name, o.what(), spend.Unavailable)
 	}
 	return n, nil
@@ -109,16 +124,14 @@ func (o *fact) inner(name, object string) (*fact, error) {
 // reference returns the id in a field that holds an id, an expanded object, or
 // null; "" for null.
 func (o *fact) reference(name string) (string, error) {
-	v := o.get(name)
-	switch {
-	case v.Type == gjson.Null: // or missing
+	if !o.has(name) {
 		return "", nil
-	case v.Type == gjson.String && isID(v.Str):
-		return v.Str, nil
-	case v.IsObject():
-		if in, err := objectOf(v); err == nil && isID(in.text("id")) {
-			return in.text("id"), nil
-		}
+	}
+	if id := o.text(name); isID(id) {
+		return id, nil
+	}
+	if in, err := objectOf(o.get(name)); err == nil && isID(in.text("id")) {
+		return in.text("id"), nil
 	}
 	return "", fmt.Errorf("read %s of %s: it names no object: %w", name, o.what(), spend.Unavailable)
 }

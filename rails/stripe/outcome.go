@@ -28,13 +28,13 @@ func (r *Rail) Outcome(in *spend.Intent, reply *rails.Reply) spend.Outcome {
 		}
 		return spend.Outcome{Result: spend.Happened, Receipt: receipt}
 	}
-	object, err := parseObject(reply.Body)
-	switch {
+	var object fact
+	switch err := object.read(reply.Body); {
 	case err != nil:
 	case reply.Status >= 200 && reply.Status <= 299 && !object.has("error"):
-		return settle(in, object, receipt)
+		return settle(in, &object, receipt)
 	case reply.Status >= 400:
-		return fail(reply.Status, object, receipt)
+		return fail(reply.Status, &object, receipt)
 	}
 	return spend.Outcome{Result: spend.Uncertain, Why: spend.OutcomeUnknown, Receipt: receipt}
 }
