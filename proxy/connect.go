@@ -50,76 +50,95 @@ func (p *Proxy) onConnect(r *http.Request, c net.Conn, _ *goproxy.ProxyCtx) {
 	go p.serveConnect(&connection{p: p, client: client, start: p.clock()}, authority, credentials, body)
 }
 
+// serveConnect serves a tunnel. Its frame, and those of guard and inspect, lie below
+// the wait for the next call of a connection: while they are small, the runtime
+// gives back the half of the stack that the last call needed.
 func (p *Proxy) serveConnect(t *connection, authority string, credentials []string, body bool) {
 	defer p.conns.drop(t.client.Conn)
-	defer func() {
-		if v := recover(); v != nil {
-			p.log.Error("panic in a tunnel", zap.String("host", t.host), zap.Any("panic", v), zap.Stack("stack"))
-		}
-	}()
-	peer, agent, ok := p.identify(credentials, t.client)
-	if !ok {
-		t.reject(rejection{407, "refused", "", whoAreYou})
-		return
-	}
-	host, port, err := splitAuthority(authority, 0)
-	if err != nil || body {
-		t.reject(rejection{400, "refused", spend.Malformed, "CONNECT wants host:port and no body"})
-		return
-	}
-	t.peer, t.agent, t.host, t.port = peer, agent, host, port
-	if p.draining() {
-		t.reject(rejection{503, "unavailable", spend.GuardUnavailable, "outgo is shutting down"})
-		return
-	}
-	if r := p.table.find(host); r != nil {
+	defer t.catch()
+	r, ok := t.open(authority, credentials, body)
+	switch {
+	case !ok: // it was answered
+	case r != nil:
 		t.guard(r)
-		return
-	}
-	switch p.opt.UnknownHosts {
-	case Deny:
-		t.reject(rejection{403, "denied", spend.HostDenied, fmt.Sprintf("outgo is configured to let agents reach listed hosts only, and %s is not one; an operator can add it to `rails`, or set `proxy.unknown_hosts: tunnel`", host)})
-	case Inspect:
+	case p.opt.UnknownHosts == Inspect:
 		t.inspect()
 	default:
 		t.tunnel()
 	}
 }
 
+// catch keeps a panic to its tunnel.
+func (t *connection) catch() {
+	if v := recover(); v != nil {
+		t.p.log.Error("panic in a tunnel", zap.String("host", t.host), zap.Any("panic", v), zap.Stack("stack"))
+	}
+}
+
+// open finds out who asks for which host, and whether a rail guards it. It is false
+// when the CONNECT is not followed, which it has then answered.
+func (t *connection) open(authority string, credentials []string, body bool) (*route, bool) {
+	p := t.p
+	peer, agent, ok := p.identify(credentials, t.client)
+	if !ok {
+		t.reject(rejection{407, "refused", "", whoAreYou})
+		return nil, false
+	}
+	host, port, err := splitAuthority(authority, 0)
+	if err != nil || body {
+		t.reject(rejection{400, "refused", spend.Malformed, "CONNECT wants host:port and no body"})
+		return nil, false
+	}
+	t.peer, t.agent, t.host, t.port = peer, agent, host, port
+	if p.draining() {
+		t.reject(rejection{503, "unavailable", spend.GuardUnavailable, "outgo is shutting down"})
+		return nil, false
+	}
+	r := p.table.find(host)
+	switch {
+	case r == nil && p.opt.UnknownHosts == Deny:
+		t.reject(rejection{403, "denied", spend.HostDenied, fmt.Sprintf("outgo is configured to let agents reach listed hosts only, and %s is not one; an operator can add it to `rails`, or set `proxy.unknown_hosts: tunnel`", host)})
+		return nil, false
+	case r != nil && port != 443 && port != 80 && !p.table.plain(host, r):
+		t.reject(rejection{403, "denied", spend.HostDenied, fmt.Sprintf("calls to %s are judged, which outgo does on ports 443 and 80, not on %d", host, port)})
+		return nil, false
+	}
+	return r, true
+}
+
 // guard serves the requests inside a tunnel to a host that a rail guards.
 func (t *connection) guard(r *route) {
-	if t.port != 443 && t.port != 80 && !t.p.table.plain(t.host, r) {
-		t.reject(rejection{403, "denied", spend.HostDenied, fmt.Sprintf("calls to %s are judged, which outgo does on ports 443 and 80, not on %d", t.host, t.port)})
-		return
-	}
-	if !t.accept() {
-		return
-	}
-	w := t.wire()
-	w.route, w.maxBody, w.whole = r, int64(r.MaxBody), true
-	if t.secure(w) {
+	if w := t.wire(r); w != nil {
 		t.p.guarded.ServeConn(w) //nolint:errcheck // what went wrong was answered or counted
+		t.p.countSilent(w)
 	}
-	t.p.countSilent(w)
 }
 
 // inspect serves the requests inside a tunnel to a host that no rail guards.
 func (t *connection) inspect() {
-	if !t.accept() {
-		return
-	}
-	w := t.wire()
-	if t.secure(w) {
+	if w := t.wire(nil); w != nil {
 		t.p.open.ServeConn(w) //nolint:errcheck // as above
+		t.p.countSilent(w)
 	}
-	t.p.countSilent(w)
 }
 
-func (t *connection) wire() *wire {
-	return &wire{
+// wire accepts the tunnel and makes of it what a server can serve; nil when the
+// client is not there, or cannot be talked to.
+func (t *connection) wire(r *route) *wire {
+	if !t.accept() {
+		return nil
+	}
+	w := &wire{
 		Conn: t.client, raw: t.client.Conn, host: t.host, port: t.port, peer: t.peer, agent: t.agent,
 		times: t.p.times, busy: &t.p.busy,
 	}
+	if r != nil {
+		w.route, w.maxBody, w.whole = r, int64(r.MaxBody), true
+	}
+	if !t.secure(w) {
+		return nil
+	}
+	return w
 }
 
 // secure looks at the first byte inside the tunnel: TLS is ended here under a

@@ -138,8 +138,11 @@ func (w *wire) readHead() error {
 		if err := w.idle(); err != nil {
 			return err
 		}
-		if _, err := io.ReadFull(w.Conn, w.first[:]); err != nil {
-			return err
+		for n := 0; n == 0; {
+			var err error
+			if n, err = w.Conn.Read(w.first[:]); n == 0 && err != nil {
+				return err
+			}
 		}
 		w.mem = bufs.Get().(*[]byte) //nolint:forcetypeassert // nothing else is put in
 		w.buf = append((*w.mem)[:0], w.first[0])
