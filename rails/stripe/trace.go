@@ -3,6 +3,7 @@ package stripe
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,10 +27,12 @@ var _ rails.Tracer = (*Rail)(nil)
 
 // Reader asks at api.stripe.com, or where the API is configured to be, on behalf
 // of the account that the call acted for. The secret is an API key; a restricted
-// one that can read events, payment intents and charges is enough.
+// one that can read events, payment intents and charges is enough. Where the mode
+// of the call is not known there is none: what a sandbox tells of the same key
+// would be taken for what became of real money.
 func (r *Rail) Reader(in *spend.Intent, secret string) (string, []rails.Field, bool) {
 	authorization := "Bearer " + secret
-	if mode := modeOf(authorization); mode == "" || in.Mode != "" && mode != in.Mode {
+	if mode := modeOf(authorization); mode == "" || mode != in.Mode {
 		return "", nil, false
 	}
 	header := []rails.Field{{Name: "Authorization", Value: authorization}}
@@ -44,10 +47,10 @@ func (r *Rail) Reader(in *spend.Intent, secret string) (string, []rails.Field, b
 
 // Trace looks for the events that carry the idempotency key of the call: Stripe
 // writes it into each event that a request has caused (its API reference, "The
-// Event object", request.idempotency_key), and the key is outgo's own, so nobody
-// else's payment can be taken for this one. The object in such an event is what
-// the reply would have held. Where events may not be read, the object that a
-// confirmation or a capture acts on is read instead.
+// Event object", request.idempotency_key), and the key is outgo's own, so that in
+// the account that was called nobody else's payment can be taken for this one. The
+// object in such an event is what the reply would have held. Where events may not
+// be read, the object that a confirmation or a capture acts on is read instead.
 func (r *Rail) Trace(s rails.Sent, facts []rails.Fact) (spend.Outcome, []rails.Lookup, error) {
 	unknown := spend.Outcome{Result: spend.Uncertain, Why: spend.OutcomeUnknown}
 	kinds := eventsOf(s.Intent.Operation)
@@ -117,6 +120,7 @@ func eventsTarget(s rails.Sent, kinds []string, after string) string {
 type trace struct {
 	more     bool   // there are older events
 	last     string // the oldest event read
+	foreign  bool   // the key was seen on an object that the call does not act on
 	happened []spend.Outcome
 	failed   []spend.Outcome
 }
@@ -145,7 +149,7 @@ func (t *trace) page(s rails.Sent, body []byte) error {
 // event takes in one event if the call has caused it.
 func (t *trace) event(s rails.Sent, event *fact) error {
 	request, err := objectOf(event.get("request"))
-	if err != nil || request.text("idempotency_key") != s.Key {
+	if err != nil || request.text("idempotency_key") != s.Key || !slices.Contains(eventsOf(s.Intent.Operation), event.text("type")) {
 		return nil //nolint:nilerr // an event without a request was caused by no call
 	}
 	data, err := objectOf(event.get("data"))
@@ -160,6 +164,8 @@ func (t *trace) event(s rails.Sent, event *fact) error {
 		Source: spend.FromProvider, RequestID: request.text("id"), Note: "event " + event.text("id"),
 	})
 	switch {
+	case o.Receipt.TransactionID == "" || !isOn(s.Intent, object):
+		t.foreign = true
 	case event.text("type") == "payment_intent.payment_failed" && object.text("status") == "requires_payment_method",
 		o.Result == spend.DidNot:
 		o.Result, o.Why, o.Receipt.Amount = spend.DidNot, spend.UpstreamFailed, spend.Amount{}
@@ -170,10 +176,24 @@ func (t *trace) event(s rails.Sent, event *fact) error {
 	return nil
 }
 
+// isOn reports whether an object is of the payment that in acts on, if it acts on
+// one: a refund names what it gives back, other objects are it (see settle).
+func isOn(in *spend.Intent, object *fact) bool {
+	collection, id, acts := strings.Cut(in.Object, "/")
+	if !acts || object.text("object") != "refund" || collection == "refunds" {
+		return true
+	}
+	of, err := object.reference(strings.TrimSuffix(collection, "s"))
+	return err == nil && of == id
+}
+
 // outcome weighs what was found. Events that speak of two payments prove none,
 // and a failure counts only when everything was read and nothing contradicts it.
 func (t *trace) outcome() spend.Outcome {
 	unknown := spend.Outcome{Result: spend.Uncertain, Why: spend.OutcomeUnknown}
+	if t.foreign {
+		return unknown
+	}
 	all := append(append([]spend.Outcome(nil), t.happened...), t.failed...)
 	for i := range all {
 		if all[i].Receipt.TransactionID != all[0].Receipt.TransactionID {

@@ -120,7 +120,7 @@ func events(more bool, all ...string) rails.Reply {
 }
 
 func TestWhatEventsProve(t *testing.T) {
-	const create, confirm, capture = "payment_intents.create", "payment_intents.confirm", "payment_intents.capture"
+	const create, confirm, capture, refunds = "payment_intents.create", "payment_intents.confirm", "payment_intents.capture", "refunds.create"
 	const paid = `{"id":"pi_1","object":"payment_intent","status":"succeeded","amount":1200,"amount_received":1200,"currency":"usd"}`
 	const declined = `{"id":"pi_1","object":"payment_intent","status":"requires_payment_method","amount":1200,"amount_received":0,"currency":"usd"}`
 	other := strings.ReplaceAll(paid, "pi_1", "pi_2")
@@ -128,6 +128,10 @@ func TestWhatEventsProve(t *testing.T) {
 	failed := event("evt_2", "payment_intent.payment_failed", "outgo_1", declined)
 	status := func(n int) rails.Reply { return rails.Reply{Status: n, Body: []byte(`{"error":{"type":"x"}}`)} }
 	object := func(s string) rails.Reply { return rails.Reply{Status: 200, Body: []byte(s)} }
+	failedOther := event("evt_4", "payment_intent.payment_failed", "outgo_1", strings.ReplaceAll(declined, "pi_1", "pi_2"))
+	refund := func(of, status string) rails.Reply {
+		return events(false, event("evt_5", "refund.created", "outgo_1", fmt.Sprintf(`{"id":"re_1","object":"refund","status":%q,"amount":1200,"currency":"usd","charge":%q,"payment_intent":null}`, status, of)))
+	}
 	none := event("evt_9", "payment_intent.succeeded", "outgo_9", paid)
 
 	for name, c := range map[string]struct {
@@ -137,17 +141,23 @@ func TestWhatEventsProve(t *testing.T) {
 		fails     bool
 		asked     int
 	}{
-		"an event of the call":                                   {create, []rails.Reply{events(false, none, ours)}, spend.Happened, false, 1},
-		"an event on the second page":                            {create, []rails.Reply{events(true, none), events(false, ours)}, spend.Happened, false, 2},
-		"events of other calls only":                             {create, []rails.Reply{events(false, none, none)}, spend.Uncertain, false, 1},
-		"no event":                                               {create, []rails.Reply{events(false)}, spend.Uncertain, false, 1},
-		"more pages than are read":                               {create, []rails.Reply{events(true, none)}, spend.Uncertain, false, maxTraced},
-		"a failure":                                              {create, []rails.Reply{events(false, failed)}, spend.DidNot, false, 1},
-		"a failure, and not everything read":                     {create, []rails.Reply{events(true, failed)}, spend.Uncertain, false, maxTraced},
-		"a failure and a success":                                {create, []rails.Reply{events(false, failed, ours)}, spend.Happened, false, 1},
-		"two payments under one key":                             {create, []rails.Reply{events(false, ours, event("evt_3", "payment_intent.succeeded", "outgo_1", other))}, spend.Uncertain, false, 1},
-		"another object than the one confirmed":                  {confirm, []rails.Reply{events(false, event("evt_3", "payment_intent.succeeded", "outgo_1", other))}, spend.Uncertain, false, 1},
-		"another kind of object":                                 {create, []rails.Reply{events(false, event("evt_3", "charge.succeeded", "outgo_1", `{"id":"ch_1","object":"charge","status":"succeeded","amount":1200,"currency":"usd"}`))}, spend.Uncertain, false, 1},
+		"an event of the call":                               {create, []rails.Reply{events(false, none, ours)}, spend.Happened, false, 1},
+		"an event on the second page":                        {create, []rails.Reply{events(true, none), events(false, ours)}, spend.Happened, false, 2},
+		"events of other calls only":                         {create, []rails.Reply{events(false, none, none)}, spend.Uncertain, false, 1},
+		"no event":                                           {create, []rails.Reply{events(false)}, spend.Uncertain, false, 1},
+		"more pages than are read":                           {create, []rails.Reply{events(true, none)}, spend.Uncertain, false, maxTraced},
+		"a failure":                                          {create, []rails.Reply{events(false, failed)}, spend.DidNot, false, 1},
+		"a failure, and not everything read":                 {create, []rails.Reply{events(true, failed)}, spend.Uncertain, false, maxTraced},
+		"a failure and a success":                            {create, []rails.Reply{events(false, failed, ours)}, spend.Happened, false, 1},
+		"two payments under one key":                         {create, []rails.Reply{events(false, ours, event("evt_3", "payment_intent.succeeded", "outgo_1", other))}, spend.Uncertain, false, 1},
+		"another object than the one confirmed":              {confirm, []rails.Reply{events(false, event("evt_3", "payment_intent.succeeded", "outgo_1", other))}, spend.Uncertain, false, 1},
+		"another kind of object":                             {create, []rails.Reply{events(false, event("evt_3", "charge.succeeded", "outgo_1", `{"id":"ch_1","object":"charge","status":"succeeded","amount":1200,"currency":"usd"}`))}, spend.Uncertain, false, 1},
+		"a failure of another object than the one confirmed": {confirm, []rails.Reply{events(false, failedOther)}, spend.Uncertain, false, 1},
+		"a success, and a failure of another object":         {confirm, []rails.Reply{events(false, ours, failedOther)}, spend.Uncertain, false, 1},
+		"a failure of a kind that was not asked for":         {"charges.create", []rails.Reply{events(false, failed)}, spend.Uncertain, false, 1},
+		"a refund":                                               {refunds, []rails.Reply{refund("ch_1", "succeeded")}, spend.Happened, false, 1},
+		"a refund that failed":                                   {refunds, []rails.Reply{refund("ch_1", "failed")}, spend.DidNot, false, 1},
+		"a refund of another charge":                             {refunds, []rails.Reply{refund("ch_2", "failed")}, spend.Uncertain, false, 1},
 		"an event that nobody has caused":                        {create, []rails.Reply{events(false, strings.Replace(ours, `"request":{"id":"req_1","idempotency_key":"outgo_1"}`, `"request":null`, 1))}, spend.Uncertain, false, 1},
 		"an event with two keys":                                 {create, []rails.Reply{events(false, strings.Replace(ours, `"idempotency_key"`, `"idempotency_key":"outgo_1","idempotency_key"`, 1))}, spend.Uncertain, false, 1},
 		"a list that is none":                                    {create, []rails.Reply{object(paid)}, spend.Uncertain, true, 1},
@@ -169,6 +179,9 @@ func TestWhatEventsProve(t *testing.T) {
 			if c.operation == confirm || c.operation == capture {
 				in.Object = "payment_intents/pi_1"
 			}
+			if c.operation == refunds {
+				in.Object = "charges/ch_1"
+			}
 			n := 0
 			o, facts, err := traceAt(t, rails.Sent{Intent: in, Key: "outgo_1", Began: began}, func(string) rails.Reply {
 				n++
@@ -188,14 +201,16 @@ func TestAReaderSeesWhatTheCallHasDone(t *testing.T) {
 		ok              bool
 		header          string
 	}{
-		"a restricted key of the sandbox": {spend.Test, "", "rk_test_1", true, ""},
-		"a live key for real money":       {spend.Live, "", "rk_live_1", true, ""},
-		"a sandbox key for real money":    {spend.Live, "", "rk_test_1", false, ""},
-		"a live key for the sandbox":      {spend.Test, "", "sk_live_1", false, ""},
-		"what is no key":                  {spend.Test, "", "pk_test_1", false, ""},
-		"a key with a line break":         {spend.Test, "", "rk_test_1\r\nX: y", false, ""},
-		"on behalf of an account":         {spend.Test, "acct_1", "rk_test_1", true, "Stripe-Account"},
-		"in a context":                    {spend.Test, "acct_1/acct_2", "rk_test_1", true, "Stripe-Context"},
+		"a restricted key of the sandbox":  {spend.Test, "", "rk_test_1", true, ""},
+		"a live key for real money":        {spend.Live, "", "rk_live_1", true, ""},
+		"a sandbox key for real money":     {spend.Live, "", "rk_test_1", false, ""},
+		"a live key for the sandbox":       {spend.Test, "", "sk_live_1", false, ""},
+		"a sandbox key for who knows what": {"", "", "rk_test_1", false, ""},
+		"a live key for who knows what":    {"", "", "rk_live_1", false, ""},
+		"what is no key":                   {spend.Test, "", "pk_test_1", false, ""},
+		"a key with a line break":          {spend.Test, "", "rk_test_1\r\nX: y", false, ""},
+		"on behalf of an account":          {spend.Test, "acct_1", "rk_test_1", true, "Stripe-Account"},
+		"in a context":                     {spend.Test, "acct_1/acct_2", "rk_test_1", true, "Stripe-Context"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			host, header, ok := New(Options{}).Reader(&spend.Intent{Mode: c.mode, ActingAccount: c.account}, c.secret)
