@@ -67,7 +67,10 @@ func (p *Proxy) Reconciler(credentials []ReadCredential) *Reconciler {
 }
 
 // Ask returns what the provider proves of r. The outcome is Uncertain while it
-// proves nothing, and while the call of r is still under way. It fails with
+// proves nothing, and while the call of r is still under way. What would give
+// budget back counts only for a call that names the object it acts on: otherwise
+// nothing tells that the credential is of the very account that was called, and
+// in another one the agent could have made the same key fail. It fails with
 // spend.NotFound when there is nobody who could be asked, for want of a credential
 // or because the rail has no way, and otherwise with spend.Unavailable.
 func (c *Reconciler) Ask(ctx context.Context, r *spend.Request) (spend.Outcome, error) {
@@ -97,9 +100,34 @@ func (c *Reconciler) Ask(ctx context.Context, r *spend.Request) (spend.Outcome, 
 				zap.String("rail", r.Intent.Rail), zap.String("request", string(r.ID)), zap.Error(err))
 			return spend.Outcome{}, fmt.Errorf("ask about request %s: %w", r.ID, err)
 		}
+		if r.Intent.Object == "" && givesBack(r, &o) {
+			return spend.Outcome{Result: spend.Uncertain}, nil
+		}
 		return o, nil
 	}
 	return spend.Outcome{}, fmt.Errorf("ask about request %s: no credential of rail %s may be used for it: %w", r.ID, r.Intent.Rail, spend.NotFound)
+}
+
+// givesBack reports whether less would be counted for r with o than without it.
+func givesBack(r *spend.Request, o *spend.Outcome) bool {
+	switch {
+	case r.State != spend.Executing || o.Result == spend.Uncertain:
+		return false
+	case o.Result == spend.DidNot:
+		return true
+	}
+	told := o.Receipt.Amount // without one, all that was asked for stays booked
+	for i := range r.Intent.Legs {
+		leg := r.Intent.Legs[i].Amount
+		if told.IsZero() || leg.Unit() != told.Unit() {
+			continue
+		}
+		var err error
+		if told, err = told.Sub(leg); err != nil || told.Sign() < 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *Reconciler) get(ctx context.Context, host string, l rails.Lookup, header []rails.Field) (rails.Reply, error) {
@@ -168,7 +196,7 @@ func (x *exchange) traced() bool {
 	}
 	switch o.Result {
 	case spend.Happened:
-		x.request.State = spend.Settled
+		x.request.State, x.request.Transaction = spend.Settled, o.Receipt.TransactionID
 		x.replay()
 	case spend.DidNot, spend.Uncertain:
 		x.answer(rails.Answer{Situation: rails.Uncertain, Code: spend.UpstreamFailed, Request: x.request.ID,

@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"net/http"
@@ -128,5 +129,53 @@ func TestNobodyIsAskedAboutACallUnderWay(t *testing.T) {
 	// Once it is over, the same question gets its answer.
 	if o, err := rec.Ask(context.Background(), &r); err != nil || o.Result != spend.Happened || asked.Load() != 1 {
 		t.Errorf("%+v, %v, asked %d times", o, err, asked.Load())
+	}
+}
+
+// A key that can only read may be of another account than the one that was called,
+// where the agent has made the same idempotency key fail, or pay less. What it shows
+// ends a payment, and gives back nothing of one that names no object of its own.
+func TestAReadersAccountMayBeAnother(t *testing.T) {
+	const sent = "outgo_0123456789"
+	cents := func(n int64) []spend.Leg {
+		return []spend.Leg{{Kind: spend.Charge, Amount: spend.NewAmount("USD", n)}}
+	}
+	for name, c := range map[string]struct {
+		form   string // of what the agent does in the reader's account
+		intent spend.Intent
+		state  spend.State
+		want   spend.Result
+	}{
+		"a charge fails there":                {"source=tok_chargeDeclined&amount=2000", spend.Intent{Legs: cents(2000)}, spend.Executing, spend.Uncertain},
+		"a charge of less is paid there":      {"source=tok_visa&amount=100", spend.Intent{Legs: cents(2000)}, spend.Executing, spend.Uncertain},
+		"a charge of two legs is paid less":   {"source=tok_visa&amount=2000", spend.Intent{Legs: append(cents(1500), cents(1500)...)}, spend.Executing, spend.Uncertain},
+		"the charge is paid there":            {"source=tok_visa&amount=2000", spend.Intent{Legs: cents(2000)}, spend.Executing, spend.Happened},
+		"a charge of more is paid there":      {"source=tok_visa&amount=2100", spend.Intent{Legs: cents(2000)}, spend.Executing, spend.Happened},
+		"it is paid after an operator's word": {"source=tok_visa&amount=100", spend.Intent{Legs: cents(2000)}, spend.Failed, spend.Happened},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var url string
+			p, _, _ := readable(t, func(_ *proxy.Options, up *httptest.Server) { url = up.URL })
+			req, err := http.NewRequest(http.MethodPost, url+"/v1/charges", strings.NewReader("currency=usd&"+c.form))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer sk_test_agent")
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			req.Header.Set("Idempotency-Key", sent)
+			insecure := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}} //nolint:gosec // it is the test's own server
+			resp, err := insecure.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			in := c.intent
+			in.Agent, in.Rail, in.Class, in.Operation, in.Mode, in.SentKey = "bot", "stripe", spend.Spend, "charges.create", spend.Test, sent
+			r := &spend.Request{ID: "r1", State: c.state, Began: time.Now(), Intent: in}
+			o, err := p.Reconciler([]proxy.ReadCredential{{Rail: "stripe", Secret: "rk_test_reader"}}).Ask(context.Background(), r)
+			if err != nil || o.Result != c.want {
+				t.Errorf("%+v, %v; want %s", o, err, c.want)
+			}
+		})
 	}
 }
