@@ -148,6 +148,15 @@ func (e *Engine) repeat(t *txn, r *spend.Request, in *spend.Intent) (spend.Rulin
 		// from here: the provider does not know it under this call's key.
 		next = spend.Doubt
 	}
+	if next == spend.Replay && e.unfit() != "" {
+		// While the clock is not believed, nobody knows whether the provider still
+		// remembers the key, or would take the same call for a new payment.
+		if _, err := t.Get(e.keys.reply(r.ID, r.Changed)); errors.Is(err, store.ErrNotFound) {
+			next = spend.Doubt
+		} else if err != nil {
+			return spend.Ruling{}, err
+		}
+	}
 	if next == spend.Follow {
 		r.Attempts++ // by which a caller without a flight learns when to stop asking
 		if err := e.save(t, r, deed{event: attach, from: r.State, who: agentName(in.Agent)}); err != nil {

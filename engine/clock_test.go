@@ -124,3 +124,20 @@ func TestAnApprovedCallOutlivesAJump(t *testing.T) {
 	w.pass(-3 * time.Hour)
 	w.begin(held.ID, in, spend.Forward)
 }
+
+// A settled call whose reply is no longer kept is sent to its provider once more,
+// which knows its key for a day. After a jump nobody can tell whether it still does.
+func TestNothingIsSentAgainUnderAClockThatHasJumped(t *testing.T) {
+	w, _ := ticking(t)
+	plain, kept := charge(100, "plain"), charge(200, "kept")
+	w.finish(w.authorize(plain, spend.Forward).ID, paid(100))
+	o := paid(200)
+	o.Reply = []byte("the reply")
+	w.finish(w.authorize(kept, spend.Forward).ID, o)
+	w.authorize(plain, spend.Replay)
+	w.pass(-3 * time.Hour)
+	w.authorize(plain, spend.Doubt)
+	w.authorize(kept, spend.Replay) // which outgo has
+	w.pass(3 * time.Hour)
+	w.authorize(plain, spend.Replay)
+}

@@ -494,45 +494,6 @@ func TestAFollowerWhoseFlightIsForgottenGetsTheKeptReply(t *testing.T) {
 	}
 }
 
-func TestASettledCallIsAnsweredAgain(t *testing.T) {
-	w := newWorld(t, nil)
-	if a := w.post("/pay", "amount=5", "Idempotency-Key", "k"); a.status != 200 {
-		t.Fatalf("answer = %+v", a)
-	}
-	first := w.gate.finished()[0].Reply
-	settled := spend.Request{ID: "req-1", State: spend.Settled, Began: time.Now(), Changed: time.Now()}
-	w.gate.authorize = func(in spend.Intent) (spend.Ruling, error) {
-		settled.Intent = in
-		return spend.Ruling{Next: spend.Replay, Request: settled}, nil
-	}
-	w.gate.reply = func(spend.ID) ([]byte, error) { return first, nil }
-	if a := w.post("/pay", "amount=5", "Idempotency-Key", "k"); a.status != 200 || a.body != "tx /pay" || a.header.Get("X-Provider") != "coin" || a.header.Get("Content-Type") != "text/plain" {
-		t.Errorf("kept answer = %+v", a)
-	}
-	if n := len(w.up.got()); n != 1 {
-		t.Errorf("the provider was called %d times", n)
-	}
-
-	w.gate.reply = nil // none was kept, and the provider keeps its own
-	if a := w.post("/pay", "amount=5", "Idempotency-Key", "k"); a.status != 200 {
-		t.Errorf("the provider's own answer = %+v", a)
-	}
-	if a, b := w.up.header(0).Get("Idempotency-Key"), w.up.header(1).Get("Idempotency-Key"); a != b {
-		t.Errorf("the replay went out under another key: %q, %q", a, b)
-	}
-	if n := len(w.gate.finished()); n != 1 {
-		t.Errorf("%d outcomes were recorded", n)
-	}
-
-	settled.Began = time.Now().Add(-2 * time.Hour) // longer than the provider promises
-	if a := w.post("/pay", "amount=5", "Idempotency-Key", "k"); a.status != 403 || a.header.Get("Outgo-Code") != string(spend.OutcomeUnknown) {
-		t.Errorf("answer = %+v", a)
-	}
-	if n := len(w.up.got()); n != 2 {
-		t.Errorf("the provider was called %d times", n)
-	}
-}
-
 func TestDrainHandsWaitersOverAndWaitsForFlights(t *testing.T) {
 	w := newWorld(t, func(o *proxy.Options) { o.Routes[0].Wait = 20 * time.Second })
 	arrived, release := make(chan struct{}), make(chan struct{})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
@@ -182,6 +183,7 @@ func (x *exchange) replay() {
 	switch {
 	case err == nil:
 		x.line.Decision = "replayed"
+		x.bookAnother()
 		x.clean()
 	case !sent || errors.Is(err, upstream.ErrNotSent):
 		x.unreachable(err)
@@ -191,13 +193,31 @@ func (x *exchange) replay() {
 	}
 }
 
+// bookAnother counts what a provider has done that should have repeated its reply
+// and tells of another payment instead.
+func (x *exchange) bookAnother() {
+	known := x.request.Transaction
+	o := x.outcome(keep(&x.ctx.Response))
+	if known == "" || o.Result != spend.Happened || o.Receipt.TransactionID == "" || o.Receipt.TransactionID == known {
+		return
+	}
+	o.Reply = nil
+	if err := x.finish(o); err != nil {
+		x.p.late.add(x.request.ID, o)
+	}
+}
+
+// maxSkew is by how much a payment may seem to begin later than now. More than that,
+// and the clock has been set back: how old the payment is cannot be told.
+const maxSkew = 5 * time.Second
+
 // replayable reports whether the provider would answer the call with the reply to
 // the payment that was sent, and do nothing else: it was sent under the very key
 // that this call has, and not too long ago.
 func (x *exchange) replayable() bool {
-	r := &x.request
+	r, age := &x.request, x.since(x.request.Began)
 	return x.judged.KeyHeader != "" && r.Intent.DedupKey != "" && r.Intent.DedupKey == x.judged.Intent.DedupKey &&
-		!r.Began.IsZero() && x.since(r.Began) < x.judged.Replayable
+		!r.Began.IsZero() && age >= -maxSkew && age < x.judged.Replayable
 }
 
 // prepare fills in a request to the call's host with the call's own fields, but
