@@ -412,17 +412,17 @@ func (c *committer) enter(head audit.Mark) (audit.Mark, error) {
 			d.records = append(d.records, r)
 		}
 	}
+	entries := c.chain.Batch(head, 0)
 	for _, d := range c.deeds {
 		audit.Sort(d.records)
 		d.entries[len(d.entries)-1].Records = d.records
 		for _, e := range d.entries {
-			var err error
-			if head, err = c.chain.Extend(c.batch, head, e); err != nil {
+			if err := entries.Add(c.batch, e); err != nil {
 				return head, err
 			}
 		}
 	}
-	return head, c.chain.Seal(c.batch, head)
+	return entries.Seal(c.batch)
 }
 
 // check holds an action to the bound on values, and to what the chain can hold.

@@ -96,6 +96,18 @@ func TestWhatWaitsIsCommittedTogether(t *testing.T) {
 			t.Errorf("k%d is missing", i)
 		}
 	}
+	_ = g.View(ctx, func(r store.Reader) error {
+		entries, err := r.Scan("audit/", "", false, 100)
+		head, herr := c.chain.Head(r)
+		if err != nil || herr != nil || len(entries) != 2 || head.Seq != 51 {
+			t.Errorf("the %d audit entries have %d keys, want 51 with 2: %v %v", head.Seq, len(entries), err, herr)
+		}
+		rep, err := c.chain.Verify(ctx, r, audit.Scope{Whole: true, Unanchored: true})
+		if err != nil || !rep.Sound() || rep.Entries != 51 {
+			t.Errorf("%s, %v", &rep, err)
+		}
+		return nil
+	})
 }
 
 func waitFor(t *testing.T, ok func() bool) {

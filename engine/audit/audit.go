@@ -32,9 +32,9 @@ const (
 	entryPrefix    = "audit/"
 	markPrefix     = "audit-mark/"
 	checkpointStep = 1024
-	// splitBytes is about how much of records one entry holds; what goes beyond
-	// is continued in further entries, so that none comes near the bound that a
-	// store has on values.
+	// splitBytes is about how much of records one entry holds, and how much of
+	// entries one key; what goes beyond is continued in further ones, so that none
+	// comes near the bound that a store has on values.
 	splitBytes = 64 << 10
 )
 
@@ -98,48 +98,18 @@ func (c *Chain) Start(tx store.Tx, at time.Time, who string) error {
 	return c.Append(tx, Entry{At: at, Event: Started, Who: who})
 }
 
-// Append adds e to the chain, as Extend and Seal do, for who appends but one
-// entry in a transaction.
+// Append adds e to the chain, as a Batch of one entry.
 func (c *Chain) Append(tx store.Tx, e Entry) error {
 	head, err := c.Head(tx)
-	if err == nil {
-		head, err = c.Extend(tx, head, e)
-	}
 	if err != nil {
 		return fmt.Errorf("append audit entry: %w", err)
 	}
-	return c.Seal(tx, head)
-}
-
-// Extend writes e behind head, which Head or an earlier Extend of the same
-// transaction has returned, and returns the head that it makes. It sets Seq, Prev
-// and Hash itself; At must not be zero. Records beyond what one entry holds go
-// into further ones. The entries count once the last head was given to Seal; a
-// head that is dropped must be dropped with what was written for it.
-func (c *Chain) Extend(tx store.Tx, head Mark, e Entry) (Mark, error) {
-	for rest := e.Records; ; {
-		var err error
-		e.Records, rest = split(rest)
-		if head, err = c.link(tx, head, e); err != nil {
-			return head, fmt.Errorf("append audit entry %d: %w", head.Seq+1, err)
-		}
-		if len(rest) == 0 {
-			return head, nil
-		}
-		e = Entry{At: e.At, Event: Continued, Request: e.Request, Who: e.Who}
+	b := c.Batch(head, 0)
+	if err := b.Add(tx, e); err != nil {
+		return err
 	}
-}
-
-// Seal signs the head that the last Extend of a transaction has returned and
-// writes it, once for all of the transaction's entries.
-func (c *Chain) Seal(tx store.Tx, head Mark) error {
-	c.sign(&head, labelHead)
-	value := head.encode()
-	if err := tx.Put(c.prefix+headKey, value); err != nil {
-		return fmt.Errorf("write audit head %d: %w", head.Seq, err)
-	}
-	c.known.Store(&value)
-	return nil
+	_, err = b.Seal(tx)
+	return err
 }
 
 // split cuts off as many records as one entry holds.
@@ -151,31 +121,6 @@ func split(rs []Record) (now, later []Record) {
 		}
 	}
 	return rs, nil
-}
-
-// link writes one entry behind head and returns the head, unsigned, that it
-// makes.
-func (c *Chain) link(tx store.Tx, head Mark, e Entry) (Mark, error) {
-	e.Seq, e.Prev = head.Seq+1, head.Hash
-	value, err := e.encode()
-	if err != nil {
-		return head, err
-	}
-	if err := tx.Put(c.entryKey(e.Seq), value); err != nil {
-		return head, err
-	}
-	next := Mark{Seq: e.Seq, Hash: e.Hash, Ledger: head.Ledger, At: e.At}
-	if e.Seq == 1 {
-		next.Ledger = e.Hash
-	}
-	if e.Seq%c.step == 0 {
-		m := next
-		c.sign(&m, labelCheckpoint)
-		if err := tx.Put(c.markKey(e.Seq), m.encode()); err != nil {
-			return head, err
-		}
-	}
-	return next, nil
 }
 
 // Head returns where the chain stands, the zero Mark where there is none. It

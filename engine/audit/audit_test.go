@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -331,10 +333,17 @@ func FuzzDecode(f *testing.F) {
 // everything that is not what was there before.
 func FuzzVerify(f *testing.F) {
 	l := newLedger(f, 5)
-	l.run(70)
-	scope, keys := l.whole(), []string{l.chain.HeadKey(), l.chain.MarkKey(32), l.chain.EntryKey(1), l.chain.EntryKey(40), l.chain.EntryKey(71)}
+	l.run(30)
+	l.together = true
+	l.run(40)
+	scope, keys := l.whole(), []string{l.chain.HeadKey(), l.chain.MarkKey(32)}
 	keys = append(keys, l.keys()...)
 	at := l.dump()
+	for _, k := range slices.Sorted(maps.Keys(at)) {
+		if strings.HasPrefix(k, prefix+"audit/") {
+			keys = append(keys, k)
+		}
+	}
 	for i, k := range keys {
 		f.Add(uint16(i), at[k])
 		f.Add(uint16(i), []byte{})

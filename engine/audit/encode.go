@@ -33,14 +33,18 @@ func (e *Entry) Fits() error {
 }
 
 // encode sets e.Hash and returns the stored form. It fails as Fits does.
-func (e *Entry) encode() ([]byte, error) {
+func (e *Entry) encode() ([]byte, error) { return e.append(make([]byte, 0, e.size())) }
+
+// append is encode behind b.
+func (e *Entry) append(b []byte) ([]byte, error) {
 	if err := e.Fits(); err != nil {
-		return nil, err
+		return b, err
 	}
+	from := len(b)
 	e.At = e.At.UTC().Round(0)
 	// Only these two hold what others have written.
 	e.Who, e.Note = strings.ToValidUTF8(e.Who, "\uFFFD"), strings.ToValidUTF8(e.Note, "\uFFFD")
-	b := append(make([]byte, 0, e.size()), format)
+	b = append(b, format)
 	b = binary.AppendUvarint(b, e.Seq)
 	b = binary.BigEndian.AppendUint64(b, uint64(e.At.UnixNano()))
 	b = append(b, e.Prev[:]...)
@@ -63,7 +67,7 @@ func (e *Entry) encode() ([]byte, error) {
 	for _, r := range e.Records {
 		b = appendHash(appendText(b, r.Key), r.Digest)
 	}
-	e.Hash = Sum(b)
+	e.Hash = Sum(b[from:])
 	return append(b, e.Hash[:]...), nil
 }
 
@@ -93,13 +97,22 @@ func appendHash(b []byte, h Hash) []byte {
 	return append(append(b, byte(len(h))), h[:]...)
 }
 
-// decodeEntry reads a stored entry. It says nothing of whether its hash is
-// right: see checked.
+// decodeEntry reads a stored entry and nothing else. It says nothing of whether its
+// hash is right.
 func decodeEntry(value []byte) (Entry, error) {
-	var e Entry
+	e, rest, err := nextEntry(value)
+	if err == nil && len(rest) > 0 {
+		err = fmt.Errorf("%d bytes are left over", len(rest))
+	}
+	return e, err
+}
+
+// nextEntry reads the stored entry that value begins with, and returns what is
+// behind it.
+func nextEntry(value []byte) (e Entry, rest []byte, err error) {
 	d := decoder{b: value}
 	if f := d.byte(); d.err == nil && f != format {
-		return e, fmt.Errorf("format %d is not known to this version of outgo", f)
+		return e, nil, fmt.Errorf("format %d is not known to this version of outgo", f)
 	}
 	e.Seq = d.number()
 	e.At = time.Unix(0, int64(d.uint64())).UTC()
@@ -127,7 +140,7 @@ func decodeEntry(value []byte) (Entry, error) {
 		}
 	}
 	d.fixed(e.Hash[:])
-	return e, d.end()
+	return e, d.b, d.err
 }
 
 // decoder takes values off the front of b. Its first error stays.

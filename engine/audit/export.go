@@ -34,28 +34,16 @@ const (
 // error; the last pair has an error when the store cannot be read.
 func (c *Chain) Entries(r store.Reader, from uint64) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		after := ""
-		if from > 1 {
-			after = c.entryKey(from - 1)
-		}
-		for {
-			page, err := r.Scan(c.prefix+entryPrefix, after, false, pageSize)
-			if err != nil {
-				yield(Entry{}, fmt.Errorf("read audit entries: %w", err))
-				return
+		for s, err := range c.stored(r, max(from, 1)-1) {
+			switch {
+			case err != nil:
+				err = fmt.Errorf("read audit entries: %w", err)
+			case s.seq == 0:
+				err = fmt.Errorf("%w: %.80q is no entry", ErrBroken, s.key)
+			case s.err != nil:
+				s.Entry, err = Entry{Seq: s.seq}, fmt.Errorf("%w: entry %d cannot be read: %w", ErrBroken, s.seq, s.err)
 			}
-			for _, en := range page {
-				after = en.Key
-				e, err := decodeEntry(en.Value)
-				if err != nil {
-					seq, _ := sequenceOf(en.Key[len(c.prefix)+len(entryPrefix):])
-					e, err = Entry{Seq: seq}, fmt.Errorf("%w: entry %d cannot be read: %w", ErrBroken, seq, err)
-				}
-				if !yield(e, err) {
-					return
-				}
-			}
-			if len(page) < pageSize {
+			if !yield(s.Entry, err) {
 				return
 			}
 		}

@@ -19,7 +19,22 @@ func DecodeMark(b []byte) (m Mark, again []byte, err error) {
 	return m, m.encode(), err
 }
 
-// EntryKey and MarkKey name the keys of an entry and of a checkpoint.
+// Forms takes the value of a key of entries apart into their stored forms.
+func Forms(value []byte) (forms [][]byte, err error) {
+	for len(value) > 0 {
+		_, rest, err := nextEntry(value)
+		if err != nil {
+			return nil, err
+		}
+		forms, value = append(forms, value[:len(value)-len(rest)]), rest
+	}
+	return forms, nil
+}
+
+// Seq is the sequence of the last entry.
+func (b *Batch) Seq() uint64 { return b.head.Seq }
+
+// EntryKey and MarkKey name the keys of an entry, where it is the first of its batch, and of a checkpoint.
 func (c *Chain) EntryKey(seq uint64) string { return c.entryKey(seq) }
 
 // MarkKey names the key of a checkpoint.

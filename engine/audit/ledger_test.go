@@ -36,6 +36,9 @@ type ledger struct {
 	writer map[string]uint64 // the last entry that wrote a key
 	past   map[string][]byte // an earlier value of a key, other than the present one
 	gone   map[string]uint64 // the entry that deleted a key
+
+	together bool         // the entries of a transaction stand under one key
+	batch    *audit.Batch // of the present transaction, if so
 }
 
 func newChain(key byte) *audit.Chain {
@@ -101,13 +104,21 @@ func (l *ledger) run(n int) {
 		n -= batch
 		l.now = l.now.Add(time.Millisecond)
 		l.update(func(tx store.Tx) error {
+			head, err := l.chain.Head(tx)
+			if err != nil {
+				return err
+			}
+			l.batch = l.chain.Batch(head, 0)
 			for range batch {
 				e, writes := l.action()
 				if err := l.commit(tx, e, writes); err != nil {
 					return err
 				}
 			}
-			return tx.Put(prefix+"head", []byte(l.now.String()))
+			if l.together {
+				_, err = l.batch.Seal(tx)
+			}
+			return errors.Join(err, tx.Put(prefix+"head", []byte(l.now.String())))
 		})
 	}
 }
@@ -130,19 +141,29 @@ func (l *ledger) commit(tx store.Tx, e audit.Entry, writes map[string][]byte) er
 		}
 	}
 	e.Records = records(l.chain, writes)
-	if err := l.chain.Append(tx, e); err != nil {
-		return err
-	}
-	m, err := l.chain.Head(tx)
+	seq, err := l.append(tx, e)
 	for k, v := range writes {
-		l.writer[k] = m.Seq
+		l.writer[k] = seq
 		if v == nil {
-			l.gone[k] = m.Seq
+			l.gone[k] = seq
 			delete(l.writer, k)
 			delete(l.past, k)
 		}
 	}
 	return err
+}
+
+// append adds an entry, and returns its sequence.
+func (l *ledger) append(tx store.Tx, e audit.Entry) (uint64, error) {
+	if l.together {
+		err := l.batch.Add(tx, e)
+		return l.batch.Seq(), err
+	}
+	if err := l.chain.Append(tx, e); err != nil {
+		return 0, err
+	}
+	m, err := l.chain.Head(tx)
+	return m.Seq, err
 }
 
 // action draws what one action of an engine writes.

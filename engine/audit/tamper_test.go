@@ -39,14 +39,67 @@ func (f *forger) value() string {
 }
 
 func (f *forger) flip(tx store.Tx, key string) {
-	v := bytes.Clone(get(f.t, tx, key))
+	put(f.t, tx, key, f.flipped(get(f.t, tx, key)))
+}
+
+func (f *forger) flipped(v []byte) []byte {
+	v = bytes.Clone(v)
 	v[f.rng.IntN(len(v))] ^= 1 << f.rng.IntN(8)
-	put(f.t, tx, key, v)
+	return v
+}
+
+// place returns the key that an entry stands under, the stored forms of all that do,
+// and its number among them.
+func (f *forger) place(tx store.Tx, seq uint64) (key string, forms [][]byte, i int) {
+	for first := seq; first > 0; first-- {
+		value, err := tx.Get(f.chain.EntryKey(first))
+		if err != nil {
+			continue
+		}
+		if forms, err = audit.Forms(value); err != nil {
+			f.t.Fatal(err)
+		}
+		return f.chain.EntryKey(first), forms, int(seq - first)
+	}
+	f.t.Fatalf("entry %d is not there", seq)
+	return "", nil, 0
+}
+
+// form is the stored form of an entry.
+func (f *forger) form(tx store.Tx, seq uint64) []byte {
+	_, forms, i := f.place(tx, seq)
+	return forms[i]
+}
+
+// set puts a form in place of an entry's; nil takes it out.
+func (f *forger) set(tx store.Tx, seq uint64, form []byte) {
+	key, forms, i := f.place(tx, seq)
+	if forms[i] = form; len(bytes.Join(forms, nil)) == 0 {
+		del(f.t, tx, key)
+		return
+	}
+	put(f.t, tx, key, bytes.Join(forms, nil))
+}
+
+// cut takes entries out.
+func (f *forger) cut(tx store.Tx, from, to uint64) {
+	for seq := to; seq >= from; seq-- {
+		f.set(tx, seq, nil)
+	}
+}
+
+// missing is what must be found where entries were taken out: among others of one
+// key, the one behind them stands in their place.
+func (f *forger) missing(seq uint64) found {
+	if f.together {
+		return found{"", seq, ""}
+	}
+	return found{audit.EntryMissing, seq, "missing"}
 }
 
 // forge replaces an entry by another with a sound hash, and returns that hash.
 func (f *forger) forge(tx store.Tx, seq uint64, prev *audit.Hash) audit.Hash {
-	e, err := audit.Decode(get(f.t, tx, f.chain.EntryKey(seq)))
+	e, err := audit.Decode(f.form(tx, seq))
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -58,7 +111,7 @@ func (f *forger) forge(tx store.Tx, seq uint64, prev *audit.Hash) audit.Hash {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	put(f.t, tx, f.chain.EntryKey(seq), b)
+	f.set(tx, seq, b)
 	return e.Hash
 }
 
@@ -82,7 +135,7 @@ func (f *forger) damages() map[string]func(store.Tx) found {
 	return map[string]func(store.Tx) found{
 		"a bit of an entry flips": func(tx store.Tx) found {
 			n := f.entry()
-			f.flip(tx, c.EntryKey(n))
+			f.set(tx, n, f.flipped(f.form(tx, n)))
 			return found{audit.EntryAltered, n, fmt.Sprintf("entry %d", n)}
 		},
 		"a bit of a value flips": func(tx store.Tx) found {
@@ -102,10 +155,8 @@ func (f *forger) damages() map[string]func(store.Tx) found {
 		"entries are deleted": func(tx store.Tx) found {
 			n := f.entry()
 			last := min(f.end, n+f.rng.Uint64N(5))
-			for i := n; i <= last; i++ {
-				del(f.t, tx, c.EntryKey(i))
-			}
-			return found{audit.EntryMissing, n, "missing"}
+			f.cut(tx, n, last)
+			return f.missing(n)
 		},
 		"a value is deleted": func(tx store.Tx) found {
 			k := f.value()
@@ -119,16 +170,12 @@ func (f *forger) damages() map[string]func(store.Tx) found {
 		},
 		"the chain is cut": func(tx store.Tx) found {
 			n := f.entry()
-			for i := n; i <= f.end; i++ {
-				del(f.t, tx, c.EntryKey(i))
-			}
-			return found{audit.EntryMissing, n, "missing"}
+			f.cut(tx, n, f.end)
+			return f.missing(n)
 		},
 		"the chain is cut, with an old head put in place": func(tx store.Tx) found {
 			n := f.someHead()
-			for i := n + 1; i <= f.end; i++ {
-				del(f.t, tx, c.EntryKey(i))
-			}
+			f.cut(tx, n+1, f.end)
 			put(f.t, tx, c.HeadKey(), f.heads[n])
 			return found{audit.RolledBack, n + 1, fmt.Sprintf("ends at entry %d but was at entry %d", n, f.end)}
 		},
@@ -142,9 +189,9 @@ func (f *forger) damages() map[string]func(store.Tx) found {
 			for a == b {
 				b = f.entry()
 			}
-			va, vb := get(f.t, tx, c.EntryKey(a)), get(f.t, tx, c.EntryKey(b))
-			put(f.t, tx, c.EntryKey(a), vb)
-			put(f.t, tx, c.EntryKey(b), va)
+			va, vb := f.form(tx, a), f.form(tx, b)
+			f.set(tx, a, vb)
+			f.set(tx, b, va)
 			return found{audit.EntryMisplaced, min(a, b), "stands in its place"}
 		},
 		"two values are swapped": func(tx store.Tx) found {
@@ -208,8 +255,34 @@ func (f *forger) damages() map[string]func(store.Tx) found {
 		},
 		"an entry is put behind the end": func(tx store.Tx) found {
 			n := f.end + 1 + f.rng.Uint64N(9)
-			put(f.t, tx, c.EntryKey(n), get(f.t, tx, c.EntryKey(f.entry())))
+			put(f.t, tx, c.EntryKey(n), f.form(tx, f.entry()))
 			return found{audit.EntryBeyond, n, "behind the chain's end"}
+		},
+		"an entry is put behind the last of its key": func(tx store.Tx) found {
+			key, forms, _ := f.place(tx, f.end)
+			put(f.t, tx, key, bytes.Join(append(forms, f.form(tx, f.entry())), nil))
+			return found{audit.EntryBeyond, f.end + 1, "behind the chain's end"}
+		},
+		"an entry is put a second time": func(tx store.Tx) found {
+			n := f.entry()
+			_, forms, i := f.place(tx, n)
+			for f.together && i == 0 {
+				n = f.entry()
+				_, forms, i = f.place(tx, n)
+			}
+			if i > 0 {
+				put(f.t, tx, c.EntryKey(n), forms[i])
+			} else {
+				put(f.t, tx, c.EntryKey(n), append(bytes.Clone(forms[0]), forms[0]...))
+				n++ // stands in its place
+			}
+			return found{"", n, ""}
+		},
+		"a key has no entry": func(tx store.Tx) found {
+			n := f.entry()
+			key, _, i := f.place(tx, n)
+			put(f.t, tx, key, nil)
+			return found{audit.EntryAltered, n - uint64(i), "cannot be read"}
 		},
 	}
 }
@@ -220,8 +293,9 @@ func (f *forger) someHead() uint64 {
 	return ns[f.rng.IntN(len(ns)-1)]
 }
 
-func newForger(t *testing.T, seed uint64) *forger {
+func newForger(t *testing.T, seed uint64, together bool) *forger {
 	f := &forger{ledger: newLedger(t, seed), rng: rand.New(rand.NewPCG(seed, 11)), heads: map[uint64][]byte{}, back: map[uint64]map[string][]byte{}}
+	f.together = together
 	for i := range 60 {
 		f.run(1 + f.rng.IntN(4))
 		f.end = f.head().Seq
@@ -244,27 +318,38 @@ func first(rep audit.Report, want found) bool {
 // Whatever a forger without the key does to the database is found, and the
 // first bad entry is named.
 func TestEveryDamageIsFound(t *testing.T) {
-	const rounds = 16 // of 21 damages each
-	f := newForger(t, 1)
-	damages, scope := f.damages(), f.whole()
-	for _, name := range slices.Sorted(maps.Keys(damages)) {
-		t.Run(name, func(t *testing.T) {
-			for round := range rounds {
-				var want found
-				rep := f.damaged(scope, func(tx store.Tx) { want = damages[name](tx) })
-				if !first(rep, want) {
-					t.Fatalf("round %d: want %+v, got %s", round, want, rep.String())
+	const rounds = 16 // of 24 damages each
+	eitherWay(t, 1, func(t *testing.T, f *forger) {
+		damages, scope := f.damages(), f.whole()
+		for _, name := range slices.Sorted(maps.Keys(damages)) {
+			t.Run(name, func(t *testing.T) {
+				for round := range rounds {
+					var want found
+					rep := f.damaged(scope, func(tx store.Tx) { want = damages[name](tx) })
+					if !first(rep, want) {
+						t.Fatalf("round %d: want %+v, got %s", round, want, rep.String())
+					}
 				}
-			}
-		})
+			})
+		}
+		f.sound(scope)
+	})
+}
+
+// eitherWay tests a ledger of which each entry has a key of its own, and one where
+// those of a transaction share one.
+func eitherWay(t *testing.T, seed uint64, test func(*testing.T, *forger)) {
+	t.Helper()
+	for name, together := range map[string]bool{"a key for each entry": false, "a key for each batch": true} {
+		t.Run(name, func(t *testing.T) { test(t, newForger(t, seed, together)) })
 	}
-	f.sound(scope)
 }
 
 // A start looks at the entries since the last checkpoint, and at what these
 // wrote. It finds what was done to those, and a ledger that was set back.
-func TestAStartFindsDamageToWhatIsRecent(t *testing.T) {
-	f := newForger(t, 2)
+func TestAStartFindsDamageToWhatIsRecent(t *testing.T) { eitherWay(t, 2, startFindsDamage) }
+
+func startFindsDamage(t *testing.T, f *forger) {
 	scope := f.whole()
 	scope.Whole = false
 	last := f.end / 32 * 32
@@ -283,7 +368,7 @@ func TestAStartFindsDamageToWhatIsRecent(t *testing.T) {
 	}
 	for name, damage := range map[string]func(store.Tx) found{
 		"a recent entry is altered": func(tx store.Tx) found {
-			f.flip(tx, f.chain.EntryKey(f.end))
+			f.set(tx, f.end, f.flipped(f.form(tx, f.end)))
 			return found{audit.EntryAltered, f.end, "was altered"}
 		},
 		"a recent value is altered": func(tx store.Tx) found {
@@ -316,12 +401,12 @@ func TestAStartFindsDamageToWhatIsRecent(t *testing.T) {
 		if rep := f.check(behind); !rep.Sound() {
 			t.Fatal(rep.String())
 		}
-		rep := f.damaged(behind, func(tx store.Tx) { f.flip(tx, f.chain.EntryKey(last-3)) })
+		rep := f.damaged(behind, func(tx store.Tx) { f.set(tx, last-3, f.flipped(f.form(tx, last-3))) })
 		if rep.Sound() || rep.Faults[0].Seq != last-3 {
 			t.Errorf("want entry %d, got %s", last-3, rep.String())
 		}
-		rep = f.damaged(behind, func(tx store.Tx) { del(t, tx, f.chain.EntryKey(last-3)) })
-		if rep.Sound() || rep.Faults[0].Kind != audit.EntryMissing {
+		rep = f.damaged(behind, func(tx store.Tx) { f.set(tx, last-3, nil) })
+		if rep.Sound() || !f.together && rep.Faults[0].Kind != audit.EntryMissing {
 			t.Errorf("want entry %d missing, got %s", last-3, rep.String())
 		}
 	})
@@ -329,8 +414,9 @@ func TestAStartFindsDamageToWhatIsRecent(t *testing.T) {
 
 // Where entries were computed anew, the doubt goes back to the last place that a
 // signed mark vouches for, the anchor's included.
-func TestDoubtGoesBackToTheLastSignedMark(t *testing.T) {
-	f := newForger(t, 6)
+func TestDoubtGoesBackToTheLastSignedMark(t *testing.T) { eitherWay(t, 6, doubtGoesBack) }
+
+func doubtGoesBack(t *testing.T, f *forger) {
 	scope := f.whole()
 	scope.Anchor.Seq, scope.Anchor.Hash = 40, f.hashAt(40)
 	rep := f.damaged(scope, func(tx store.Tx) { f.forge(tx, 50, nil) })
@@ -347,16 +433,18 @@ func damageOf(f *forger, name string) func(store.Tx) found { return f.damages()[
 
 func (l *ledger) hashAt(seq uint64) (h audit.Hash) {
 	l.view(func(r store.Reader) error {
-		e, err := audit.Decode(get(l.t, r, l.chain.EntryKey(seq)))
-		h = e.Hash
-		return err
+		for e, err := range l.chain.Entries(r, seq) {
+			h = e.Hash
+			return err
+		}
+		return nil
 	})
 	return h
 }
 
 // What is said of a ledger that does not belong to its anchor or its key.
 func TestAnotherLedgerIsToldApart(t *testing.T) {
-	mine, other := newForger(t, 3), newForger(t, 4)
+	mine, other := newForger(t, 3, true), newForger(t, 4, true)
 	scope := mine.whole()
 	t.Run("of the same key", func(t *testing.T) {
 		rep := other.check(scope)

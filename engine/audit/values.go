@@ -79,12 +79,17 @@ func (v *verifier) compareSince(from Mark) error {
 // recorded notes in values what the entries behind from last recorded of the
 // keys that in holds. The entries have been found sound.
 func (v *verifier) recorded(from uint64, values map[string]*value, in func(string) bool) error {
-	return v.each(from, func(en store.Entry) error {
-		e, err := decodeEntry(en.Value)
-		if err != nil {
-			return fmt.Errorf("read %s: %w", en.Key, err)
+	for s, err := range v.stored(v.r, from) {
+		if err == nil {
+			err = v.ctx.Err()
 		}
-		for _, r := range e.Records {
+		if err == nil && s.err != nil {
+			err = fmt.Errorf("read %s: %w", s.key, s.err)
+		}
+		if err != nil {
+			return err
+		}
+		for _, r := range s.Records {
 			if !in(r.Key) || !v.covers(r.Key) {
 				continue
 			}
@@ -93,13 +98,13 @@ func (v *verifier) recorded(from uint64, values map[string]*value, in func(strin
 			case val != nil && r.Digest.IsZero() && !val.present && v.scope.Whole:
 				delete(values, r.Key) // it came and went
 			case val != nil:
-				val.want, val.seq = r.Digest, e.Seq
+				val.want, val.seq = r.Digest, s.Seq
 			case !r.Digest.IsZero() || !v.scope.Whole:
-				values[r.Key] = &value{want: r.Digest, seq: e.Seq}
+				values[r.Key] = &value{want: r.Digest, seq: s.Seq}
 			}
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // judge says what is wrong with one value.

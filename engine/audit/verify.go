@@ -168,8 +168,16 @@ func (v *verifier) checkpointBefore() (Mark, error) {
 func (v *verifier) walk(from Mark) error {
 	v.next, v.trusted = from.Seq+1, from.Seq
 	v.last, v.linked = Entry{Seq: from.Seq, Hash: from.Hash}, true
-	if err := v.each(from.Seq, v.look); err != nil {
-		return err
+	for s, err := range v.stored(v.r, from.Seq) {
+		if err == nil {
+			err = v.ctx.Err()
+		}
+		if err == nil {
+			err = v.look(&s)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	head := v.rep.Head.Seq
 	switch {
@@ -184,38 +192,12 @@ func (v *verifier) walk(from Mark) error {
 	return nil
 }
 
-// each calls f for everything that stands where entries do, behind entry from.
-func (v *verifier) each(from uint64, f func(store.Entry) error) error {
-	after := ""
-	if from > 0 {
-		after = v.entryKey(from)
-	}
-	for {
-		if err := v.ctx.Err(); err != nil {
-			return err
-		}
-		page, err := v.r.Scan(v.prefix+entryPrefix, after, false, pageSize)
-		if err != nil {
-			return err
-		}
-		for _, en := range page {
-			after = en.Key
-			if err := f(en); err != nil {
-				return err
-			}
-		}
-		if len(page) < pageSize {
-			return nil
-		}
-	}
-}
-
 // look looks at one entry.
-func (v *verifier) look(en store.Entry) error {
+func (v *verifier) look(s *stored) error {
 	v.rep.Entries++
-	seq, ok := sequenceOf(en.Key[len(v.prefix)+len(entryPrefix):])
-	if !ok {
-		v.fault(0, "", EntryMisplaced, "%.80q stands where an entry should and is none", en.Key)
+	seq := s.seq
+	if seq == 0 {
+		v.fault(0, "", EntryMisplaced, "%.80q stands where an entry should and is none", s.key)
 		return nil
 	}
 	if v.ended && seq > v.rep.Head.Seq {
@@ -224,21 +206,24 @@ func (v *verifier) look(en store.Entry) error {
 		}
 		return nil
 	}
+	if seq < v.next && s.err == nil {
+		v.fault(seq, s.request(), EntryMisplaced, "%s stands twice, the second time behind entry %d", entryName(seq, s.request()), v.next-1)
+		return nil
+	}
 	if seq > v.next {
 		v.missing(v.next, seq-1)
 		v.linked = false
 	}
-	v.next = seq + 1
-	e, err := decodeEntry(en.Value)
+	v.next = max(v.next, seq+1)
 	switch {
-	case err != nil:
-		v.fault(seq, "", EntryAltered, "entry %d was altered: it cannot be read (%v)", seq, err)
-	case Sum(en.Value[:len(en.Value)-len(e.Hash)]) != e.Hash:
-		v.fault(seq, e.Request, EntryAltered, "%s was altered: its content does not give its hash", entryName(seq, e.Request))
-	case e.Seq != seq:
-		v.fault(seq, "", EntryMisplaced, "entry %d was altered: entry %d stands in its place", seq, e.Seq)
+	case s.err != nil:
+		v.fault(seq, "", EntryAltered, "entry %d was altered: it cannot be read (%v)", seq, s.err)
+	case !s.sound():
+		v.fault(seq, s.Request, EntryAltered, "%s was altered: its content does not give its hash", entryName(seq, s.Request))
+	case s.Seq != seq:
+		v.fault(seq, "", EntryMisplaced, "entry %d was altered: entry %d stands in its place", seq, s.Seq)
 	default:
-		return v.follow(e)
+		return v.follow(s.Entry)
 	}
 	v.linked = false
 	return nil
@@ -336,19 +321,17 @@ func (v *verifier) holdAnchor(from Mark) error {
 		return nil
 	}
 	// The entry was not walked, or is another one, or is bad, which was said.
-	value, err := v.r.Get(v.entryKey(a.Seq))
-	if errors.Is(err, store.ErrNotFound) {
+	s, err := v.entryAt(v.r, a.Seq)
+	switch {
+	case err != nil:
+		return err
+	case s.seq == 0:
 		if a.Seq <= from.Seq {
 			v.missing(a.Seq, a.Seq)
 		}
-		return nil
-	} else if err != nil {
-		return err
-	}
-	switch e, err := decodeEntry(value); {
-	case err == nil && e.Hash == a.Hash && Sum(value[:len(value)-len(e.Hash)]) == e.Hash:
-	case err == nil && e.Seq == a.Seq && e.Check():
-		v.fault(a.Seq, e.Request, Parted, "%s is not the one that was anchored (%s): the ledger was set back, and written anew since", entryName(a.Seq, e.Request), stamp(a.At))
+	case s.sound() && s.Hash == a.Hash:
+	case s.sound() && s.Seq == a.Seq:
+		v.fault(a.Seq, s.Request, Parted, "%s is not the one that was anchored (%s): the ledger was set back, and written anew since", entryName(a.Seq, s.Request), stamp(a.At))
 	case a.Seq <= from.Seq:
 		v.fault(a.Seq, "", EntryAltered, "entry %d was altered: it is not the one that was anchored", a.Seq)
 	}
