@@ -84,8 +84,8 @@ func TestAnActionTooLargeForAnyTransactionIsRefusedAlone(t *testing.T) {
 	if value(t, g, "a") != "1" || value(t, g, "c") != "1" || value(t, g, "b") != "" || value(t, g, "huge/0") != "" {
 		t.Error("what was refused is there, or what was not is missing")
 	}
-	if cm.broken() != nil {
-		t.Errorf("the ledger has stopped: %v", cm.broken())
+	if err := cm.standing(); err != nil {
+		t.Errorf("the ledger has stopped: %v", err)
 	}
 	if err := cm.do(t.Context(), put("d", "1")); err != nil {
 		t.Errorf("an action after it: %v", err)

@@ -75,11 +75,13 @@ type committer struct {
 	wrote      map[string]int // who of the batch wrote a key last, by its number in deeds
 	deeds      []deeds
 
-	mu      sync.Mutex
-	queue   []*pending
-	leading bool
-	stopped error // non-nil while a commit's outcome is unknown, and on close
-	closed  bool  // stopped is there to stay
+	mu       sync.Mutex
+	queue    []*pending
+	leading  bool
+	stopped  error         // non-nil while a commit's outcome is unknown, and on close
+	closed   bool          // stopped is there to stay
+	known    chan struct{} // closed when the doubt ends; nil when there is none
+	patience time.Time     // until when actions wait for that
 
 	stats commitStats
 }
@@ -117,7 +119,7 @@ func (c *committer) do(ctx context.Context, act action) error {
 	}
 	p := &pending{act: act, done: make(chan struct{}), lead: make(chan struct{})}
 	c.mu.Lock()
-	if c.stopped != nil {
+	if c.closed {
 		defer c.mu.Unlock()
 		return c.stopped
 	}
@@ -201,7 +203,7 @@ func (c *committer) handOver() {
 // commit applies and commits one batch and answers its actions, but for those
 // that did not fit, which it returns.
 func (c *committer) commit(batch []*pending) (left []*pending) {
-	if err := c.broken(); err != nil {
+	if err := c.standing(); err != nil {
 		answer(batch, err)
 		return nil
 	}
@@ -261,9 +263,10 @@ func (c *committer) attempt(batch []*pending, start time.Time) (applied, error) 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stats.failures++
-	if errors.Is(err, store.ErrUnknown) && !c.closed {
+	if errors.Is(err, store.ErrUnknown) && c.stopped == nil { // otherwise whoever reads back is told
 		c.stopped = fmt.Errorf("%w: the ledger is being read back, because a write may or may not have been kept (%w)", spend.Unavailable, err)
 		if c.doubt != nil {
+			c.known, c.patience = make(chan struct{}), time.Now().Add(doubtWait)
 			c.doubt(did.doubt(batch, err))
 		}
 	}
@@ -450,18 +453,13 @@ func run(act action, t *txn) (err error) {
 	return act(t)
 }
 
-func (c *committer) broken() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.stopped
-}
-
 // stop refuses every later action, for good.
 func (c *committer) stop(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.closed {
 		c.stopped, c.closed = err, true
+		c.tellWaiting()
 	}
 }
 
@@ -471,6 +469,7 @@ func (c *committer) resume() {
 	defer c.mu.Unlock()
 	if !c.closed {
 		c.stopped = nil
+		c.tellWaiting()
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/outgo/outgo/engine/audit"
 	"github.com/outgo/outgo/engine/spend"
@@ -32,6 +33,40 @@ type doubt struct {
 	hooks         []func()
 	begun         []spend.ID
 	cause         error
+}
+
+// doubtWait is how long after the beginning of a doubt an action waits for its end.
+// Reading back takes milliseconds where it can be done at all, and whoever repeats a
+// call that is in doubt had better be told what came of it than that outgo does not
+// know.
+const doubtWait = 5 * time.Second
+
+// standing returns why nothing is to be committed, or nil. While there is a doubt it
+// waits.
+func (c *committer) standing() error {
+	c.mu.Lock()
+	err, known, until := c.stopped, c.known, c.patience
+	c.mu.Unlock()
+	if known == nil {
+		return err
+	}
+	patience := time.NewTimer(time.Until(until))
+	defer patience.Stop()
+	select {
+	case <-known:
+	case <-patience.C:
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stopped
+}
+
+// tellWaiting ends the waits for the end of a doubt. It is called with mu held.
+func (c *committer) tellWaiting() {
+	if c.known != nil {
+		close(c.known)
+		c.known = nil
+	}
 }
 
 // settleDoubt finds out what became of a batch while the committer takes no work,

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -247,5 +248,96 @@ func TestWhatExecutesAtACrashStaysExecuting(t *testing.T) {
 	}
 	if got := w.left(1000); got != 9000 {
 		t.Errorf("%d are left of the budget, want 9000", got)
+	}
+}
+
+// A slowStore lets a test look on while it is opened again.
+type slowStore struct {
+	*storetest.Doubtful
+	opening, open chan struct{}
+}
+
+func (s *slowStore) Reopen(ctx context.Context) error {
+	close(s.opening)
+	<-s.open
+	return s.Doubtful.Reopen(ctx)
+}
+
+// An agent whose payment was made, and whose reply is in doubt, sends its call again
+// at once. It is told what came of it, and not that nothing was sent.
+func TestWhoComesDuringADoubtIsToldHowItEnded(t *testing.T) {
+	for _, at := range []storetest.Moment{storetest.BeforeCommit, storetest.AfterCommit} {
+		t.Run(string(at), func(t *testing.T) {
+			w, d, _ := doubtful(t, wide())
+			slow := &slowStore{d, make(chan struct{}), make(chan struct{})}
+			w.Engine.Close()
+			w.store = slow
+			w.start()
+			r := w.authorize(charge(1000, "a"), spend.Forward)
+			d.Fail(at, 0)
+			if err := w.Finish(t.Context(), r.ID, paid(1000)); !errors.Is(err, spend.Unavailable) {
+				t.Fatalf("finish: %v, want Unavailable", err)
+			}
+			<-slow.opening
+			rulings, errs := make([]spend.Ruling, 3), make([]error, 3)
+			var wg sync.WaitGroup
+			for i := range rulings {
+				wg.Go(func() { rulings[i], errs[i] = w.Authorize(t.Context(), charge(1000, "a")) })
+			}
+			if !w.Stats().Stopped {
+				t.Error("it does not say that it is stopped")
+			}
+			close(slow.open)
+			wg.Wait()
+			want := spend.Follow
+			if at == storetest.AfterCommit {
+				want = spend.Replay
+			}
+			for i, got := range rulings {
+				if errs[i] != nil || got.Next != want {
+					t.Errorf("the same call again: %s, %v, want %s", got.Next, errs[i], want)
+				}
+			}
+		})
+	}
+}
+
+// A relapsing store cannot tell a second time, just when what was never sent is ended.
+type relapsing struct{ *storetest.Doubtful }
+
+func (s relapsing) Reopen(ctx context.Context) error {
+	err := s.Doubtful.Reopen(ctx)
+	s.Fail(storetest.BeforeCommit, 0)
+	return err
+}
+
+// A doubt within a doubt stops the ledger for good. What was never sent is known to
+// the next start all the same.
+func TestADoubtWithinADoubtForgetsNothing(t *testing.T) {
+	w, d, alarms := doubtful(t, wide())
+	w.Engine.Close()
+	w.store = relapsing{d}
+	w.start()
+	d.Fail(storetest.AfterCommit, 0)
+	if _, err := w.Authorize(t.Context(), charge(1000, "a")); !errors.Is(err, spend.Unavailable) {
+		t.Fatalf("authorize: %v, want Unavailable", err)
+	}
+	if err := <-alarms; !errors.Is(err, engine.ErrStopped) {
+		t.Errorf("the operator is told %v, want ErrStopped", err)
+	}
+	if _, err := w.Authorize(t.Context(), charge(1000, "b")); !errors.Is(err, spend.Unavailable) {
+		t.Errorf("a stopped ledger answers %v", err)
+	}
+	w.Engine.Close()
+	if n := len(alarms); n > 0 {
+		t.Errorf("the operator is told %d times more: %v", n, <-alarms)
+	}
+	w.store = d.Store
+	w.start()
+	if by := w.states(); len(by[spend.Failed]) != 1 || len(by[spend.Executing]) != 0 {
+		t.Errorf("the ledger holds %v, want the one that was never sent to have failed", by)
+	}
+	if got := w.left(1000); got != 10000 {
+		t.Errorf("%d are left of the budget, want 10000", got)
 	}
 }

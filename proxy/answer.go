@@ -31,16 +31,20 @@ func (x *exchange) fail(err error) {
 	case errors.As(err, &lookup):
 		x.line.Err, x.line.Cause = err.Error(), failCause(err)
 		x.answer(rails.Answer{Situation: rails.Unavailable, Code: spend.LookupFailed, Request: x.request.ID,
-			Message: fmt.Sprintf("outgo asked the provider what this call would move (%s) and got no usable answer. Nothing was sent. Sending it again later is safe.", lookup.lookup)})
+			Message: fmt.Sprintf("outgo asked the provider what this call would move (%s) and got no usable answer. %s", lookup.lookup, sendLater)})
 	default:
 		x.line.Err, x.line.Cause = err.Error(), failCause(err)
 		if !errors.Is(err, errDraining) {
 			x.p.log.Error("a call could not be decided", zap.String("rail", x.line.Rail), zap.String("request", string(x.request.ID)), zap.Error(err))
 		}
 		x.answer(rails.Answer{Situation: rails.Unavailable, Code: spend.GuardUnavailable, Request: x.request.ID,
-			Message: "outgo cannot decide on payments at the moment. Nothing was sent. Sending it again later is safe."})
+			Message: "outgo cannot decide on payments at the moment. " + sendLater})
 	}
 }
+
+// sendLater is for who asks whether to try again while nobody can look into what
+// became of earlier attempts.
+const sendLater = "Nothing was sent now. Send it again later, with the same idempotency key: an earlier attempt that got no answer may have been paid, and under its own key it is not paid twice."
 
 // refuse answers a call that the gate ruled must not be sent.
 func (x *exchange) refuse(next spend.Next) {

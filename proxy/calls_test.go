@@ -173,7 +173,7 @@ func TestWhatStopsACallBeforeItIsSent(t *testing.T) {
 		says       string
 	}{
 		"a policy denies":              {"/pay", "amount=500", rule(spend.Ruling{Next: spend.Refuse, Request: denied}, nil), nil, 403, "denied", spend.ExceedsSingleLimit, "over the limit"},
-		"the engine fails":             {"/pay", "amount=500", rule(spend.Ruling{}, errors.New("disk full")), nil, 503, "unavailable", spend.GuardUnavailable, "Nothing was sent"},
+		"the engine fails":             {"/pay", "amount=500", rule(spend.Ruling{}, errors.New("disk full")), nil, 503, "unavailable", spend.GuardUnavailable, "Nothing was sent now. Send it again later, with the same idempotency key"},
 		"the engine panics":            {"/pay", "amount=500", func(l *ledger) { l.authorize = func(spend.Intent) (spend.Ruling, error) { panic("bug") } }, nil, 503, "unavailable", spend.GuardUnavailable, "Nothing was sent"},
 		"the rail panics":              {"/panic", "", nil, nil, 503, "unavailable", spend.GuardUnavailable, "Nothing was sent"},
 		"the rail cannot read it":      {"/pay", "amount=1e9", nil, nil, 400, "refused", spend.Malformed, "no number"},
