@@ -53,7 +53,7 @@ func (l *late) add(id spend.ID, o spend.Outcome) {
 }
 
 // run tries the oldest outcome again and again, more and more slowly, until none
-// is left.
+// is left. Once one is recorded the others follow at once.
 func (l *late) run() {
 	pause := lateFirst
 	for {
@@ -63,10 +63,10 @@ func (l *late) run() {
 		l.mu.Unlock()
 		err := finishSafely(l.gate, next.id, next.o, lateMost)
 		if err != nil && !isHopeless(err) {
-			pause = min(2*pause, lateMost)
+			pause = min(max(2*pause, lateFirst), lateMost)
 			continue
 		}
-		pause = lateFirst
+		pause = 0
 		l.mu.Lock()
 		if err != nil {
 			l.lose(next.id, err)
