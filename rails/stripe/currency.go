@@ -27,8 +27,13 @@ func parseCurrency(s string) (unit string, ok bool) {
 	if len(s) != 3 || strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
 		return "", false
 	}
-	unit = strings.ToUpper(s)
-	return unit, strings.Contains(zeroDecimal+twoDecimal+threeDecimal, " "+unit+" ")
+	// What is returned is a part of the table, not of the call.
+	const all = zeroDecimal + twoDecimal + threeDecimal
+	i := strings.Index(all, " "+strings.ToUpper(s)+" ")
+	if i < 0 {
+		return "", false
+	}
+	return all[i+1 : i+1+len(s)], true
 }
 
 // Digits returns how many digits behind the point Stripe's amounts of a currency

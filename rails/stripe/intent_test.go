@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -382,4 +383,30 @@ func FuzzIntent(f *testing.F) {
 			t.Fatalf("what is sent for %q and %q is judged otherwise: %+v, %v", query, body, again, err)
 		}
 	})
+}
+
+// The ledger keeps the intents of payments under way, and must not keep megabytes of
+// what an agent has sent with each.
+func TestAnIntentDoesNotKeepTheBody(t *testing.T) {
+	const size, n = 1 << 20, 32
+	body := "amount=2000&currency=USD&destination=acct_1&metadata[merchant]=shop.example&metadata[category]=books&metadata[outgo_request]=r1&description=" + strings.Repeat("x", size)
+	r, kept := New(Options{}), make([]spend.Intent, 0, n)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for range n {
+		j, err := r.Intent(post("/v1/transfers", body), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept = append(kept, j.Intent)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > n*size/2 {
+		t.Errorf("%d intents keep %d bytes", n, grown)
+	}
+	if in := &kept[n-1]; in.Claims.Merchant != "shop.example" || in.Claims.Request != "r1" || in.Legs[0].Payee != "acct_1" || in.Legs[0].Category != "books" {
+		t.Errorf("%+v", in)
+	}
 }

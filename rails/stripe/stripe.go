@@ -124,8 +124,25 @@ func (r *Rail) Intent(c *rails.Call, facts []rails.Fact) (rails.Judgement, error
 			}
 		}
 	}
+	if len(c.Body) > maxShared {
+		unshare(&in)
+	}
 	j.Intent = in
 	return j, nil
+}
+
+// maxShared is the longest body, in bytes, that an intent may keep in memory by
+// being made of parts of it.
+const maxShared = 4 << 10
+
+// unshare gives an intent memory of its own for what comes from the body.
+func unshare(in *spend.Intent) {
+	c := &in.Claims
+	c.Merchant, c.Category, c.Request = strings.Clone(c.Merchant), strings.Clone(c.Category), spend.ID(strings.Clone(string(c.Request)))
+	for i := range in.Legs {
+		leg := &in.Legs[i]
+		leg.Payee, leg.Merchant, leg.Category = strings.Clone(leg.Payee), strings.Clone(leg.Merchant), strings.Clone(leg.Category)
+	}
 }
 
 // admit refuses what is no call to Stripe at all and names the operation of the
