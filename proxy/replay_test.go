@@ -1,10 +1,14 @@
 package proxy_test
 
 import (
+	"io"
+	"net/http"
 	"testing"
 	"time"
 
 	"github.com/outgo/outgo/engine/spend"
+	"github.com/outgo/outgo/proxy"
+	"github.com/outgo/outgo/rails"
 )
 
 func TestASettledCallIsAnsweredAgain(t *testing.T) {
@@ -51,9 +55,20 @@ func TestASettledCallIsAnsweredAgain(t *testing.T) {
 	}
 }
 
+// pricedRail is coinRail, whose provider tells in its replies what it has moved.
+type pricedRail struct{ coinRail }
+
+func (r pricedRail) Outcome(in *spend.Intent, reply *rails.Reply) spend.Outcome {
+	o := r.coinRail.Outcome(in, reply)
+	if reply.Get("X-Provider") != "" {
+		o.Receipt.Amount = in.Legs[0].Amount
+	}
+	return o
+}
+
 // A provider that has forgotten the key, and so pays once more, is not overlooked.
 func TestAReplayThatPaysAnewIsRecorded(t *testing.T) {
-	w := newWorld(t, nil)
+	w := newWorld(t, func(o *proxy.Options) { o.Routes[0].Rail = pricedRail{} })
 	settled := spend.Request{ID: "req-1", State: spend.Settled, Began: time.Now(), Changed: time.Now()}
 	w.gate.authorize = func(in spend.Intent) (spend.Ruling, error) {
 		settled.Intent = in
@@ -69,6 +84,11 @@ func TestAReplayThatPaysAnewIsRecorded(t *testing.T) {
 		}
 	}
 	settled.Transaction = "tx of yesterday"
+	w.up.handle = func(rw http.ResponseWriter, _ *http.Request) { io.WriteString(rw, "tx without an amount") }
+	if a := w.post("/pay", "amount=5", "Idempotency-Key", "k"); a.status != 200 || len(w.gate.finished()) != 0 {
+		t.Errorf("answer = %+v, recorded %+v", a, w.gate.finished())
+	}
+	w.up.handle = nil
 	if a := w.post("/pay", "amount=5", "Idempotency-Key", "k"); a.status != 200 {
 		t.Fatalf("answer = %+v", a)
 	}

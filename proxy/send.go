@@ -194,11 +194,12 @@ func (x *exchange) replay() {
 }
 
 // bookAnother counts what a provider has done that should have repeated its reply
-// and tells of another payment instead.
+// and tells of another payment instead. A reply that states no amount may name a
+// payment by something that others have in common.
 func (x *exchange) bookAnother() {
 	known := x.request.Transaction
 	o := x.outcome(keep(&x.ctx.Response))
-	if known == "" || o.Result != spend.Happened || o.Receipt.TransactionID == "" || o.Receipt.TransactionID == known {
+	if id := o.Receipt.TransactionID; known == "" || o.Result != spend.Happened || o.Receipt.Amount.IsZero() || id == "" || id == known {
 		return
 	}
 	o.Reply = nil
