@@ -82,13 +82,13 @@ var (
 // damaged.
 func Open(o Options) (*Store, error) {
 	d := disk{dir: o.Dir, free: freeBytes, open: os.Open}
-	if err := d.prepare(); errors.Is(err, ErrLocked) {
+	p := profile(o.Dir)
+	if err := d.prepare(p); errors.Is(err, ErrLocked) {
 		return nil, lockedError(o.Dir)
 	} else if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	s := &Store{disk: d, commit: (*badger.Txn).Commit, patience: closeLimit}
-	p := profile(o.Dir)
 	if o.Dir != "" {
 		s.ear = &ear{free: freeBytes, dir: o.Dir, fails: s.end}
 		s.logs = &reserve{dir: o.Dir, allocate: allocate}
@@ -97,9 +97,6 @@ func Open(o Options) (*Store, error) {
 	var err error
 	if s.db, err = openDatabase(p); err != nil {
 		return nil, openError(o.Dir, err)
-	}
-	if err := verify(s.db); err != nil {
-		return nil, fmt.Errorf("open store in %s: %w; restore it from a backup", o.Dir, errors.Join(err, s.db.Close()))
 	}
 	if err := s.room(); err != nil {
 		return nil, fmt.Errorf("open store: %w", errors.Join(err, s.db.Close()))

@@ -279,7 +279,7 @@ func TestADamagedTableIsNotOpened(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, at := range []int{0, 10, len(whole) / 4, len(whole) / 2} {
+	for _, at := range []int{0, 10, len(whole) / 4, len(whole) / 2, len(whole) * 9 / 10, len(whole) - 20, len(whole) - 1} {
 		bad := bytes.Clone(whole)
 		bad[at] ^= 1
 		if err := os.WriteFile(tables[0], bad, 0o600); err != nil { //nolint:gosec // a name just listed
@@ -290,6 +290,8 @@ func TestADamagedTableIsNotOpened(t *testing.T) {
 			t.Errorf("a table with a flipped bit at byte %d was opened: %v", at, s.Close())
 		} else if errors.Is(err, ErrLocked) {
 			t.Errorf("Open = %v: the attempt before left the directory locked", err)
+		} else if !strings.Contains(err.Error(), filepath.Base(tables[0])+" is damaged") {
+			t.Errorf("a table with a flipped bit at byte %d: %v, want it by its name", at, err)
 		}
 	}
 	if err := os.WriteFile(tables[0], whole, 0o600); err != nil { //nolint:gosec // a name just listed
@@ -476,7 +478,7 @@ func TestAFullDiskIsRefusedBeforeBadgerMeetsIt(t *testing.T) {
 		t.Errorf("Ready = %v, want ENOSPC", err)
 	}
 	elsewhere := disk{dir: t.TempDir(), free: s.disk.free}
-	if err := elsewhere.prepare(); !errors.Is(err, syscall.ENOSPC) {
+	if err := elsewhere.prepare(profile(elsewhere.dir)); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("prepare, as Open calls it, = %v, want ENOSPC", err)
 	}
 	if has(t, s, "k", "v") {

@@ -34,7 +34,7 @@ func profile(dir string) badger.Options {
 	o := badger.DefaultOptions(dir).
 		WithSyncWrites(true).
 		WithDetectConflicts(true).
-		WithChecksumVerificationMode(options.OnBlockRead). // and all of them once, in verify
+		WithChecksumVerificationMode(options.OnBlockRead). // and all of them once, in checkTables
 		WithLogger(nil).
 		WithMetricsEnabled(false).
 		WithMemTableSize(memTable).
@@ -63,21 +63,6 @@ func profile(dir string) badger.Options {
 		WithIndexCacheSize(0)
 }
 
-// verify reads every block of every table once. Badger can do so by itself while
-// it opens them, but it meets a damaged block with a nil pointer, and does so on
-// a goroutine of its own, where nobody can recover.
-func verify(db *badger.DB) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("a table is damaged (%v)", r)
-		}
-	}()
-	if err := db.VerifyChecksum(); err != nil {
-		return fmt.Errorf("a table is damaged: %w", err)
-	}
-	return nil
-}
-
 // disk is the directory of a Store and the room around it.
 type disk struct {
 	dir  string                           // "" = memory
@@ -85,8 +70,9 @@ type disk struct {
 	open func(name string) (*os.File, error)
 }
 
-// prepare makes the directory private and looks for room in it.
-func (d disk) prepare() error {
+// prepare makes the directory private, and looks for damage and for room in it before
+// Badger opens it with o.
+func (d disk) prepare(o badger.Options) error {
 	if d.dir == "" {
 		return nil
 	}
@@ -96,7 +82,13 @@ func (d disk) prepare() error {
 	if err := notLost(d.dir); err != nil {
 		return err
 	}
-	if err := whileUnlocked(d.dir, func() error { return dropEmpty(d.dir) }); err != nil {
+	err := whileUnlocked(d.dir, func() error {
+		if err := dropEmpty(d.dir); err != nil {
+			return err
+		}
+		return checkTables(o)
+	})
+	if err != nil {
 		return err
 	}
 	return d.room()
