@@ -23,6 +23,8 @@ type ear struct {
 	mu     sync.Mutex
 	free   func(dir string) (uint64, error) // as of disk
 	parked int                              // goroutines that wait for room
+	busy   map[any]bool                     // compactors that have tables under way
+	era    uint64                           // grows with each change of busy
 
 	compacted func() // called after each compaction
 }
@@ -42,11 +44,13 @@ const (
 // that cannot be written kills the process on a full disk; and where the file
 // cannot be made, Badger drops the error, goes on, and deletes what the table was
 // made from: see lost.go.
-func (e *ear) Debugf(format string, _ ...any) {
+func (e *ear) Debugf(format string, args ...any) {
 	switch {
 	case strings.HasPrefix(format, saysTable):
+		e.writes(args[0], true)
 		e.awaitRoom()
 	case format == saysDone:
+		e.writes(args[0], false)
 		e.mu.Lock()
 		compacted := e.compacted
 		e.mu.Unlock()
@@ -54,6 +58,28 @@ func (e *ear) Debugf(format string, _ ...any) {
 			compacted()
 		}
 	}
+}
+
+// writes notes that a compactor begins with a table, or has ended with all of its.
+func (e *ear) writes(compactor any, begins bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.busy == nil {
+		e.busy = make(map[any]bool)
+	}
+	if e.era++; begins {
+		e.busy[compactor] = true
+	} else {
+		delete(e.busy, compactor)
+	}
+}
+
+// idle reports whether no compactor has a table under way; none had between two
+// calls that return the same era.
+func (e *ear) idle() (era uint64, idle bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.era, len(e.busy) == 0
 }
 
 // tell has f called after each compaction from now on.
@@ -72,6 +98,7 @@ func (e *ear) Warningf(format string, args ...any) {
 	if !strings.HasPrefix(format, saysCompact) {
 		return
 	}
+	e.writes(args[0], false)
 	said := fmt.Sprintf("%v", args[1])
 	if strings.Contains(said, "non-empty level") || strings.Contains(said, "while running compactions") && !isIO(said) {
 		return // nothing was changed, and it is tried again with new files

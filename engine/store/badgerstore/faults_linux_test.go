@@ -170,6 +170,17 @@ func TestACompactionWaitsForRoom(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// Meanwhile what it has written so far belongs to no level yet, whatever other
+	// compaction ends; and that is no loss.
+	unfinished := filepath.Join(s.disk.dir, "000999.sst")
+	if err := os.WriteFile(unfinished, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.ear.Debugf(saysDone, "another", 0)
+	time.Sleep(5 * strayAge) // both looks
+	if err := errors.Join(s.Ready(), notLost(s.disk.dir), os.Remove(unfinished)); err != nil {
+		t.Fatalf("a table under way: %v", err)
+	}
 	s.patience = 50 * time.Millisecond
 	if err := s.Close(); err == nil || !strings.Contains(err.Error(), "last writes") {
 		t.Errorf("Close = %v, want it to give up", err)
@@ -266,6 +277,30 @@ func TestALostTableEndsTheStoreForGood(t *testing.T) {
 		t.Fatal(err)
 	}
 	shut(t, open(t, dir))
+}
+
+// A table made of a memory table is a file before it belongs to a level, for as long
+// as the disk takes or the youngest level is full. Its log says so.
+func TestATableThatIsNotEnteredYetIsNotLost(t *testing.T) {
+	s := open(t, t.TempDir())
+	defer shut(t, s)
+	for _, name := range []string{"000999.sst", "00998.mem"} {
+		if err := os.WriteFile(filepath.Join(s.disk.dir, name), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found, quiet := s.watch.strays(s.db, s.ear); quiet {
+		t.Errorf("%v are lost, while there is a log that is in no table", found)
+	}
+	if err := os.Remove(filepath.Join(s.disk.dir, "00998.mem")); err != nil {
+		t.Fatal(err)
+	}
+	if found, quiet := s.watch.strays(s.db, s.ear); !quiet || !found[999] {
+		t.Errorf("without that log %v are lost (it can be told: %t), want table 999", found, quiet)
+	}
+	if err := os.Remove(filepath.Join(s.disk.dir, "000999.sst")); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Compactions that go well, with readers that hold on to the tables of before, are

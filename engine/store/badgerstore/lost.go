@@ -22,17 +22,17 @@ import (
 // lostFile says in a directory that its database has lost a table.
 const lostFile = "DAMAGED"
 
-// strayAge is for how long a table may be on disk before it belongs to a level,
-// and how long after the first look the second one is taken.
+// strayAge is how long after the first look the second one is taken: longer than a
+// reader holds on to a table that a compaction has replaced.
 const strayAge = time.Second
 
 // A watch looks for tables that were lost.
 type watch struct {
-	dir   string
-	known map[uint64]bool // tables that have belonged to a level
+	dir string
 
 	mu    sync.Mutex
-	armed bool // a look is due
+	known map[uint64]bool // tables that have belonged to a level
+	armed bool            // a look is due
 }
 
 func newWatch(dir string, db *badger.DB) *watch {
@@ -64,24 +64,59 @@ func (w *watch) arm(look func()) {
 	})
 }
 
-// strays returns the tables that have never belonged to a level.
-func (w *watch) strays(db *badger.DB) (map[uint64]bool, error) {
+// strays returns the tables that have never belonged to a level, among those that
+// must have by now. quiet is false when nobody can tell: while a table is written, be
+// it by a compaction or from a memory table, and until it is entered, which takes as
+// long as the disk takes, and as a full youngest level has it wait.
+func (w *watch) strays(db *badger.DB, e *ear) (found map[uint64]bool, quiet bool) {
+	era, idle := e.idle()
+	log, err := onlyLog(w.dir)
+	if err != nil || !idle {
+		return nil, false
+	}
 	names, err := os.ReadDir(w.dir)
 	if err != nil {
-		return nil, fmt.Errorf("look for lost tables: %w", err)
+		return nil, false
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.note(db)
-	found := make(map[uint64]bool)
-	for _, e := range names {
-		id, ok := table.ParseFileID(e.Name())
-		if !ok || w.known[id] {
-			continue
-		}
-		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > strayAge {
+	found = make(map[uint64]bool)
+	for _, f := range names {
+		if id, ok := table.ParseFileID(f.Name()); ok && !w.known[id] {
 			found[id] = true
 		}
 	}
-	return found, nil
+	now, _ := e.idle()
+	still, err := onlyLog(w.dir)
+	return found, err == nil && now == era && still == log
+}
+
+// onlyLog returns the number of the log in use, where it is the only one: the log of a
+// memory table is there until its table belongs to a level.
+func onlyLog(dir string) (int, error) {
+	last, begun, err := lastLog(dir)
+	if err == nil && begun > 1 {
+		err = fmt.Errorf("%d logs are not in a table", begun-1)
+	}
+	return last, err
+}
+
+// strays waits a while for the moment in which those of the watch can be told.
+func (s *Store) strays() (found map[uint64]bool, quiet bool) {
+	for range 50 {
+		if found, quiet = s.watch.strays(s.db, s.ear); quiet || s.closing() {
+			break
+		}
+		time.Sleep(strayAge / 50)
+	}
+	return found, quiet
+}
+
+func (s *Store) closing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
 }
 
 // lookForLost ends the store, and the database with it, when a compaction has
@@ -91,13 +126,17 @@ func (s *Store) lookForLost() {
 		return // there is nothing left to end
 	}
 	defer s.inUse.Done()
-	first, err := s.watch.strays(s.db)
-	if err != nil || len(first) == 0 {
+	first, quiet := s.strays()
+	if quiet && len(first) == 0 {
 		return
 	}
-	time.Sleep(strayAge)
-	second, err := s.watch.strays(s.db)
-	if err != nil {
+	var second map[uint64]bool
+	if quiet {
+		time.Sleep(strayAge)
+		second, quiet = s.strays()
+	}
+	if !quiet {
+		s.watch.arm(s.lookForLost)
 		return
 	}
 	for id := range second {

@@ -50,7 +50,7 @@ func (r *reserve) provide() error {
 			return nil
 		}
 	}
-	last, err := lastLog(r.dir)
+	last, _, err := lastLog(r.dir)
 	if err != nil {
 		return err
 	}
@@ -97,11 +97,11 @@ func (r *reserve) release() {
 	r.next = ""
 }
 
-// lastLog returns the highest number of a log that has been begun.
-func lastLog(dir string) (last int, err error) {
+// lastLog returns the highest number of a log that has been begun, and how many have.
+func lastLog(dir string) (last, begun int, err error) {
 	names, err := os.ReadDir(dir)
 	if err != nil {
-		return 0, fmt.Errorf("list logs: %w", err)
+		return 0, 0, fmt.Errorf("list logs: %w", err)
 	}
 	for _, e := range names {
 		number, ok := strings.CutSuffix(e.Name(), logSuffix)
@@ -114,12 +114,13 @@ func lastLog(dir string) (last int, err error) {
 		}
 		if n, aerr := strconv.Atoi(number); err == nil && aerr == nil {
 			last = max(last, n)
+			begun++
 		}
 	}
 	if last == 0 {
-		return 0, fmt.Errorf("list logs: there is none in %s", dir)
+		return 0, 0, fmt.Errorf("list logs: there is none in %s", dir)
 	}
-	return last, nil
+	return last, begun, nil
 }
 
 func logName(dir string, n int) string {
