@@ -78,6 +78,7 @@ type exchange struct {
 	turns      int           // of waiting and beginning
 	held       time.Time     // when waiting began
 	flight     *flight       // open from Forward until its outcome is known
+	streamed   *streamed     // the reply, where it is still to be passed on: its Close ends the call
 	forwarded  bool          // bytes may have left
 	asked      bool          // the provider was asked what became of an earlier call
 
@@ -158,6 +159,10 @@ func (x *exchange) end() {
 		x.line.Err = fmt.Sprintf("panic: %T", v)
 		x.p.log.Error("panic while serving a call", zap.String("rail", x.line.Rail), zap.String("operation", x.line.Operation),
 			zap.String("request", string(x.request.ID)), zap.Any("panic", v), zap.Stack("stack"))
+		if x.streamed != nil {
+			x.streamed.abandon()
+			x.streamed = nil
+		}
 		switch {
 		case x.flight != nil:
 			x.lose(spend.Outcome{Result: spend.Uncertain, Why: spend.OutcomeUnknown})
@@ -171,10 +176,17 @@ func (x *exchange) end() {
 			})
 		}
 	}
-	x.account()
 	if x.w.unread() || x.p.draining() {
 		x.ctx.SetConnectionClose()
 	}
+	if x.streamed == nil {
+		x.close()
+	}
+}
+
+// close writes the call's line. Nothing may use x after it.
+func (x *exchange) close() {
+	x.account()
 	x.p.opt.Observe(x.line)
 	x.free()
 }

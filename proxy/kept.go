@@ -28,7 +28,13 @@ const keptVersion = 1
 // body; numbers are uvarints, strings stand behind their length.
 func keep(in *fasthttp.Response) []byte {
 	body := in.Body()
-	b := make([]byte, 0, keptHead+len(body))
+	return append(keepHead(in, len(body)), body...)
+}
+
+// keepHead encodes what stands before the body, in memory for a body of room bytes
+// as well.
+func keepHead(in *fasthttp.Response, room int) []byte {
+	b := make([]byte, 0, keptHead+room)
 	b = append(b, keptVersion)
 	b = binary.AppendUvarint(b, uint64(in.StatusCode())) //nolint:gosec // a status has three digits
 	at, fields := len(b), 0
@@ -47,7 +53,7 @@ func keep(in *fasthttp.Response) []byte {
 		count := binary.AppendUvarint(nil, uint64(fields)) //nolint:gosec // not negative
 		b = slices.Replace(b, at, at+1, count...)
 	}
-	return append(b, body...)
+	return b
 }
 
 func isKept(name []byte) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -15,8 +16,8 @@ import (
 	"github.com/outgo/outgo/rails"
 )
 
-// maxReply is the longest reply, in bytes, to a judged call; a longer one is an
-// unknown outcome, since its receipt cannot be read.
+// maxReply is the longest reply, in bytes, in which a receipt is looked for; the
+// outcome of a longer one is unknown.
 const maxReply = 8 << 20
 
 // send forwards a call whose payment has begun, and gives the agent the reply once
@@ -24,20 +25,23 @@ const maxReply = 8 << 20
 // is wanted all the same.
 func (x *exchange) send() {
 	x.flight = x.p.flights.open(x.request.ID)
-	sent, err := x.forward()
+	sent, err := x.forward(x.wrap)
 	switch {
 	case err != nil && (!sent || errors.Is(err, upstream.ErrNotSent)):
 		x.notSent(err)
 	case err != nil:
 		x.line.Err = err.Error()
 		x.lose(spend.Outcome{Result: spend.Uncertain, Why: spend.OutcomeUnknown})
+	case x.streamed != nil:
+		x.stream()
 	default:
 		x.settle()
 	}
 }
 
-// forward sends the judged bytes and reads the whole reply into the answer.
-func (x *exchange) forward() (sent bool, err error) {
+// forward sends the judged bytes and reads the reply into the answer: whole, or as
+// the stream that wrap makes of one that is long or has no end in sight.
+func (x *exchange) forward(wrap func(io.ReadCloser) io.ReadCloser) (sent bool, err error) {
 	target := x.call.Path
 	if x.judged.Query != "" {
 		target += "?" + x.judged.Query
@@ -53,7 +57,9 @@ func (x *exchange) forward() (sent bool, err error) {
 	out.SetBodyRaw(x.judged.Body)
 	began := x.p.clock()
 	x.forwarded = true
-	sent, err = x.p.up.Do(context.Background(), x.key(), out, &x.ctx.Response, upstream.Mode{MaxReply: maxReply, Within: x.p.times.Reply})
+	sent, err = x.p.up.Do(context.Background(), x.key(), out, &x.ctx.Response, upstream.Mode{
+		Stream: true, MaxReply: maxBefore, Wrap: wrap, Within: x.p.times.Reply,
+	})
 	x.line.Upstream += x.since(began)
 	fasthttp.ReleaseRequest(out)
 	return sent, err
@@ -179,7 +185,7 @@ func (x *exchange) replay() {
 		x.doubt()
 		return
 	}
-	sent, err := x.forward()
+	sent, err := x.forward(nil)
 	switch {
 	case err == nil:
 		x.line.Decision = "replayed"

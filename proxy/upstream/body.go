@@ -59,8 +59,8 @@ func (c *conn) receiveBody(ctx context.Context, resp *fasthttp.Response, mode Mo
 	if c.frame.kind == fixed {
 		size = c.frame.left
 	}
-	if !c.frame.done && mode.Stream && (size > mode.MaxReply || mode.MaxReply <= 0 || isEventStream(resp)) {
-		return c.toStream(ctx, resp, nil, size)
+	if !c.frame.done && mode.Stream && (size > mode.MaxReply || mode.MaxReply <= 0 || IsEventStream(resp)) {
+		return c.toStream(ctx, resp, nil, size, mode)
 	}
 	if size > mode.MaxReply {
 		return fmt.Errorf("%w: body of %d bytes, at most %d are read", ErrTooLarge, size, mode.MaxReply)
@@ -79,7 +79,7 @@ func (c *conn) receiveBody(ctx context.Context, resp *fasthttp.Response, mode Mo
 		if !mode.Stream {
 			return fmt.Errorf("%w: body over %d bytes", ErrTooLarge, mode.MaxReply)
 		}
-		return c.toStream(ctx, resp, buf, size)
+		return c.toStream(ctx, resp, buf, size, mode)
 	}
 	resp.SwapBody(buf)
 	if c.frame.kind == untilClose && c.nc != net.Conn(c.wire) {
@@ -117,7 +117,9 @@ func (c *conn) readWhole(buf []byte, size, limit int) (_ []byte, whole bool, err
 	return buf, len(buf) <= limit, nil
 }
 
-func isEventStream(resp *fasthttp.Response) bool {
+// IsEventStream reports whether the body is one of server-sent events, which may
+// never end.
+func IsEventStream(resp *fasthttp.Response) bool {
 	media, _, _ := bytes.Cut(resp.Header.ContentType(), []byte(";"))
 	return equalFold(bytes.TrimSpace(media), "text/event-stream")
 }
@@ -249,19 +251,24 @@ func (c *conn) skipTrailers() error {
 type stream struct {
 	c        *conn
 	pre      []byte // read before the body was found too large
-	err      error  // what Read ended with
+	framed   bool
+	err      error // what Read ended with
 	released atomic.Bool
 }
 
 // toStream hands the rest of the body to resp.
-func (c *conn) toStream(ctx context.Context, resp *fasthttp.Response, pre []byte, size int) error {
+func (c *conn) toStream(ctx context.Context, resp *fasthttp.Response, pre []byte, size int, mode Mode) error {
 	if !c.unwatch() {
 		return ctx.Err()
 	}
 	if err := resp.Header.SetTrailer(""); err != nil {
 		return fmt.Errorf("drop trailer: %w", err)
 	}
-	resp.SetBodyStream(&stream{c: c, pre: pre}, size)
+	var body io.ReadCloser = &stream{c: c, pre: pre, framed: c.frame.kind != untilClose || c.nc != net.Conn(c.wire)}
+	if mode.Wrap != nil {
+		body = mode.Wrap(body)
+	}
+	resp.SetBodyStream(body, size)
 	return nil
 }
 
@@ -298,6 +305,9 @@ func (s *stream) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// Framed implements Framed. TLS tells the end of what has no length.
+func (s *stream) Framed() bool { return s.framed }
 
 // Close cuts the connection unless Read has seen the body's end.
 func (s *stream) Close() error {

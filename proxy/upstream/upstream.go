@@ -18,6 +18,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -72,6 +73,9 @@ type Mode struct {
 	// pass as Response.BodyStream. Its Close gives the connection back when the
 	// body was read to its end and cuts it otherwise.
 	Stream bool
+	// Wrap, unless nil, makes the Response.BodyStream of a body that passes. It is
+	// called when the reply's head is in the Response.
+	Wrap func(body io.ReadCloser) io.ReadCloser
 	// Idle is how long a connection may have been unused to be taken for this
 	// exchange, and how long it is kept after it; 5 s when zero.
 	Idle time.Duration
@@ -82,6 +86,10 @@ type Mode struct {
 
 	until time.Time // now and Within
 }
+
+// Framed is what a body that passes can be asked: whether its end is told from its
+// connection's. Where it is not, a body that was cut looks whole.
+type Framed interface{ Framed() bool }
 
 // Timeouts bound the phases of an exchange; the context's deadline, when
 // earlier, bounds each of them too. Zero means the default.
