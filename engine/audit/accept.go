@@ -33,22 +33,3 @@ func (c *Chain) Accept(tx store.Tx, found Report, at time.Time, who string) erro
 	}
 	return c.Append(tx, Entry{At: at, Event: Restored, Who: who, Note: note})
 }
-
-// Adopt records one page of a ledger's values as they stand, on an operator's
-// word that they are right, so that a ledger that was written without a chain
-// gets one. It returns where the next page begins, in a further transaction, or
-// "" when that was the last; the first begins at "".
-func (c *Chain) Adopt(tx store.Tx, at time.Time, who, after string) (next string, err error) {
-	page, next, err := c.covered(tx, after, pageSize)
-	if err != nil {
-		return "", fmt.Errorf("adopt ledger: %w", err)
-	}
-	e := Entry{At: at, Event: Adopted, Who: who, Records: make([]Record, len(page))}
-	for i, en := range page {
-		e.Records[i] = Record{Key: en.Key, Digest: Sum(en.Value)}
-	}
-	if err := c.Append(tx, e); err != nil {
-		return "", fmt.Errorf("adopt ledger: %w", err)
-	}
-	return next, nil
-}

@@ -109,28 +109,3 @@ func TestOnlyAWholeLedgerIsAccepted(t *testing.T) {
 }
 
 // A ledger from before there was a chain gets one, in pages.
-func TestALedgerWithoutAChainIsAdopted(t *testing.T) {
-	l := newLedgerless(t)
-	l.update(func(tx store.Tx) error {
-		for i := range 700 {
-			put(t, tx, fmt.Sprintf("%srequest/%04d", prefix, i), fmt.Append(nil, i))
-		}
-		return nil
-	})
-	pages, next := 0, ""
-	for pages == 0 || next != "" {
-		l.update(func(tx store.Tx) (err error) { next, err = l.chain.Adopt(tx, noon, "ops", next); return err })
-		if pages++; pages > 10 {
-			t.Fatal("adopting does not end")
-		}
-	}
-	if rep := l.check(l.whole()); !rep.Sound() || rep.Values != 700 || pages != 3 {
-		t.Errorf("%s in %d pages", rep.String(), pages)
-	}
-	l.damaged(l.whole(), func(tx store.Tx) {
-		put(t, tx, prefix+"request/0500", []byte("?"))
-		if rep, err := l.verify(tx, l.whole()); err != nil || rep.Sound() {
-			t.Errorf("%v, %s", err, rep.String())
-		}
-	})
-}

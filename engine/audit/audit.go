@@ -42,7 +42,6 @@ const (
 const (
 	Started   = "started"   // the first entry of a ledger
 	Continued = "continued" // further records of the entry before
-	Adopted   = "adopted"   // an operator took the values as they stood
 	Restored  = "restored"  // an operator took a shorter ledger for a restored backup
 )
 
