@@ -73,7 +73,7 @@ func (c *committer) tellWaiting() {
 // and lets it go on then. Where the store cannot be opened again in place, what
 // the batch had begun is noted for the next start, and the ledger stays stopped.
 func (e *Engine) settleDoubt(ctx context.Context, d doubt) {
-	err := e.noteUnsent(d.begun)
+	err := e.noteUnsent(unsent{d.after, d.begun})
 	if err != nil {
 		e.opt.Alarm(fmt.Errorf("note what was begun and not sent, it stays counted: %w", err))
 	}
@@ -149,13 +149,22 @@ func (e *Engine) failUnsent(ids []spend.ID, do func(action) error) error {
 // unsentSuffix is what the file with the unsent is called, behind the anchor's name.
 const unsentSuffix = ".unsent"
 
-// noteUnsent keeps ids for the next start, sealed: who could write that list could
+// unsent are the requests that a commit in doubt has begun. Kept is where the chain
+// stands if it was kept: a list of a commit that was not says nothing of what these
+// requests have come to since. One of a commit that was kept may be read any number of
+// times, since what it names can never be begun again.
+type unsent struct {
+	Kept     audit.Mark `json:"kept"`
+	Requests []spend.ID `json:"requests"`
+}
+
+// noteUnsent keeps u for the next start, sealed: who could write that list could
 // give budget back.
-func (e *Engine) noteUnsent(ids []spend.ID) error {
-	if e.opt.AnchorPath == "" || len(ids) == 0 {
+func (e *Engine) noteUnsent(u unsent) error {
+	if e.opt.AnchorPath == "" || len(u.Requests) == 0 {
 		return nil
 	}
-	text, err := json.Marshal(ids)
+	text, err := json.Marshal(u)
 	if err != nil {
 		return err
 	}
@@ -192,16 +201,21 @@ func (e *Engine) adoptUnsent(ctx context.Context) error {
 	} else if err != nil {
 		return err
 	}
-	var ids []spend.ID
+	var u unsent
 	text, err := e.sealer.Open(sealed, e.unsentPlace())
 	if err == nil {
-		err = json.Unmarshal(text, &ids)
+		err = json.Unmarshal(text, &u)
 	}
 	if err != nil {
 		e.opt.Alarm(fmt.Errorf("read what was begun and not sent, it stays counted: %w", err))
 		return nil
 	}
-	if err := e.failUnsent(ids, func(a action) error { return e.commit.do(ctx, a) }); err != nil {
+	kept := false
+	err = e.store.View(ctx, func(r store.Reader) (err error) { kept, err = e.history.chain.Has(r, u.Kept); return err })
+	if err == nil && kept {
+		err = e.failUnsent(u.Requests, func(a action) error { return e.commit.do(ctx, a) })
+	}
+	if err != nil {
 		return err
 	}
 	return e.dropUnsent()

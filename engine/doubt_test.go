@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -339,5 +341,54 @@ func TestADoubtWithinADoubtForgetsNothing(t *testing.T) {
 	}
 	if got := w.left(1000); got != 10000 {
 		t.Errorf("%d are left of the budget, want 10000", got)
+	}
+}
+
+// A list of what was never sent that comes back later, from a disk that has lost its
+// deletion or from somebody's copy, gives no money back for what was sent since.
+func TestAnOldNoteOfWhatWasNeverSentEndsNothing(t *testing.T) {
+	for _, at := range []storetest.Moment{storetest.BeforeCommit, storetest.AfterCommit} {
+		t.Run(string(at), func(t *testing.T) {
+			w, d, alarms := doubtful(t, wide())
+			call := charge(6000, "held")
+			h := w.authorize(call, spend.Await)
+			w.resolve(h.ID, true)
+			d.Stays = errors.New("the disk is gone")
+			d.Fail(at, 0)
+			if _, err := w.Begin(t.Context(), h.ID, call); !errors.Is(err, spend.Unavailable) {
+				t.Fatalf("begin: %v, want Unavailable", err)
+			}
+			<-alarms
+			w.Engine.Close()
+			name := w.opt.AnchorPath + ".unsent"
+			note, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.store = d.Store
+			w.pass(time.Second)
+			w.start()
+			if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("the note is still there: %v", err)
+			}
+			if at == storetest.BeforeCommit { // it is approved still
+				if r, err := w.Begin(t.Context(), h.ID, call); err != nil || r.Next != spend.Forward {
+					t.Fatalf("begin: %s, %v", r.Next, err)
+				}
+			} else {
+				w.authorize(charge(6000, "again"), spend.Await)
+			}
+			before := w.states()
+			w.Engine.Close()
+			if err := os.WriteFile(name, note, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			w.start()
+			after := w.states()
+			if len(after[spend.Executing]) != len(before[spend.Executing]) || len(after[spend.Failed]) != len(before[spend.Failed]) {
+				t.Errorf("the ledger holds %v, and held %v", after, before)
+			}
+			w.verified()
+		})
 	}
 }

@@ -195,3 +195,15 @@ func (c *Chain) entryAt(r store.Reader, seq uint64) (stored, error) {
 	}
 	return stored{}, nil
 }
+
+// Has reports whether m is a place in the chain.
+func (c *Chain) Has(r store.Reader, m Mark) (bool, error) {
+	if m.Seq == 0 {
+		return false, nil
+	}
+	s, err := c.entryAt(r, m.Seq)
+	if err != nil {
+		return false, fmt.Errorf("read audit entry %d: %w", m.Seq, err)
+	}
+	return s.seq == m.Seq && s.sound() && s.Seq == m.Seq && s.Hash == m.Hash, nil
+}
