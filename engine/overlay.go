@@ -11,7 +11,7 @@ import (
 // An overlay is a store.Tx over another Reader: it keeps its writes to itself
 // until somebody merges them. One action writes to one overlay, a batch of
 // actions to the overlay below it, and what is left at the end goes to the
-// store, each key once. The lowest one asks the store for a key at most once, so
+// store, each key once. The lowest one remembers what the store has answered, so
 // what Get returns is shared by all who read it and must not be changed.
 type overlay struct {
 	base   store.Reader
@@ -24,6 +24,10 @@ var _ store.Tx = (*overlay)(nil)
 
 // writesExpected is about how many keys one action writes.
 const writesExpected = 16
+
+// maxReads bounds the answers that an overlay remembers: an action that counts a month
+// of payments reads them all.
+const maxReads = 4096
 
 // newOverlay returns an overlay that remembers what base answers, which must
 // therefore stay the same until reset.
@@ -54,7 +58,7 @@ func (o *overlay) Get(key string) ([]byte, error) {
 		if err == nil && v == nil {
 			v = []byte{} // there, and empty
 		}
-		if o.reads != nil {
+		if o.reads != nil && len(o.reads) < maxReads {
 			o.reads[key] = v
 		}
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -96,3 +97,24 @@ func naiveScan(m map[string]string, prefix, after string, reverse bool, limit in
 	})
 	return keys[:min(limit, len(keys))]
 }
+
+// An action that reads a month of payments does not hold them all in memory.
+func TestAnOverlayRemembersOnlySoMuch(t *testing.T) {
+	o := newOverlay(everything{})
+	for range 2 {
+		for i := range 2 * maxReads {
+			k := fmt.Sprint(i)
+			if v, err := o.Get(k); err != nil || string(v) != k {
+				t.Fatalf("get %s: %q, %v", k, v, err)
+			}
+		}
+	}
+	if len(o.reads) != maxReads {
+		t.Errorf("it remembers %d, want %d", len(o.reads), maxReads)
+	}
+}
+
+// everything has every key, with itself for a value.
+type everything struct{ store.Reader }
+
+func (everything) Get(key string) ([]byte, error) { return []byte(key), nil }

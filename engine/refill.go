@@ -69,7 +69,9 @@ func (e *Engine) facts(t *txn, p *policy.Policy, touched map[spend.ID]*spend.Req
 				if _, seen := touched[r.ID]; seen {
 					continue
 				}
-				touched[r.ID] = r
+				if with != anyMark { // what is neither comes once, and may be a million
+					touched[r.ID] = r
+				}
 				facts, err := factsOf(p, r)
 				if err != nil {
 					*failed = err
