@@ -53,7 +53,7 @@ func crowded(t *testing.T) (w *world, s *tight, open []spend.ID) {
 	w = newWorld(t)
 	w.Engine.Close()
 	w.set(nil)
-	s = &tight{Store: w.store, limit: 200 << 10}
+	s = &tight{Store: w.store, limit: 80 << 10}
 	s.updates.Store(1 << 40)
 	w.store = s
 	w.start()

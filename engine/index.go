@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"iter"
@@ -223,33 +222,4 @@ func (c chunk) union() (m marks) {
 		m |= marks(c[chunkHead+i*chunkEntry])
 	}
 	return m & (openMark | agelessMark)
-}
-
-// appendID appends the bytes that id writes in hex.
-func appendID(b []byte, id spend.ID) ([]byte, error) {
-	if len(id) != 36 {
-		return nil, fmt.Errorf("id %.64q is none of the engine's", id)
-	}
-	var raw [16]byte
-	for i, part := range [...]spend.ID{id[:8], id[9:13], id[14:18], id[19:23], id[24:]} {
-		at := [...]int{0, 4, 6, 8, 10}[i]
-		if _, err := hex.Decode(raw[at:], []byte(part)); err != nil {
-			return nil, fmt.Errorf("id %.64q is none of the engine's: %w", id, err)
-		}
-	}
-	if readID(raw) != id {
-		return nil, fmt.Errorf("id %.64q is none of the engine's", id)
-	}
-	return append(b, raw[:]...), nil
-}
-
-// readID returns the id of which appendID has written b.
-func readID(b [16]byte) spend.ID {
-	s := [36]byte{8: '-', 13: '-', 18: '-', 23: '-'}
-	hex.Encode(s[:8], b[:4])
-	hex.Encode(s[9:13], b[4:6])
-	hex.Encode(s[14:18], b[6:8])
-	hex.Encode(s[19:23], b[8:10])
-	hex.Encode(s[24:], b[10:])
-	return spend.ID(s[:])
 }

@@ -1,9 +1,12 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,10 +16,8 @@ import (
 	"github.com/outgo/outgo/engine/spend"
 )
 
-// Whatever a request holds, its stored form reads as the long JSON form does, and
-// as the request itself where it says so.
+// Whatever a request holds, its stored form reads as the request.
 func TestAStoredRequestReadsAsWhatItWas(t *testing.T) {
-	short := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		var r spend.Request
 		draw(rt, "r", reflect.ValueOf(&r).Elem())
@@ -27,26 +28,18 @@ func TestAStoredRequestReadsAsWhatItWas(t *testing.T) {
 				b.Remaining = rest
 			}
 		}
-		if stored := sameAsLong(rt, &r); stored[0] == formatShort {
-			short++
-		}
+		sameAgain(rt, &r)
 	})
-	if short == 0 {
-		t.Error("no request had the short form")
-	}
 }
 
-// A request with something in every field has the short form and loses nothing:
-// this fails for a field that shorten.go does not know.
+// A request with something in every field loses nothing: this fails for a field
+// that stored.go does not know.
 func TestEveryFieldOfARequestIsStored(t *testing.T) {
 	var r spend.Request
 	n := 0
 	fillAll(reflect.ValueOf(&r).Elem(), &n)
 	r.Intent.Claims.Authorization, r.Intent.LookedUp = "", time.Time{}
-	stored := sameAsLong(t, &r)
-	if stored[0] != formatShort {
-		t.Fatalf("the form is %d", stored[0])
-	}
+	stored := sameAgain(t, &r)
 	got, err := newKeys("main").readRequest(r.ID, "", stored)
 	if err != nil || !reflect.DeepEqual(got, r) {
 		t.Errorf("got  %+v\nwant %+v (%v)", got, r, err)
@@ -62,64 +55,158 @@ func TestTheStoredFormOfAPaymentIsSmall(t *testing.T) {
 		Policy: "default", PolicyID: policies[0].ID, Period: "day", Limit: spend.NewAmount("USD", 50), Used: spend.NewAmount("USD", 20), Remaining: spend.NewAmount("USD", 30),
 	}}}
 	r.Reservations = []spend.Reservation{{Counter: "v1/main/bud/" + string(policies[0].ID) + "/USD/day/2026-11-21", Amount: spend.NewAmount("USD", 5)}}
-	stored := string(sameAsLong(t, &r))
-	for what, times := range map[string]int{string(policies[0].ID): 1, r.Intent.DedupKey: 1, string(r.ID): 0, "30 USD": 0, `"of":0`: 2} {
+	stored := string(sameAgain(t, &r))
+	raw := func(id spend.ID) string { b, _ := appendID(nil, id); return string(b) }
+	for what, times := range map[string]int{raw(policies[0].ID): 1, strings.Repeat("\x00", 32): 1, raw(r.ID): 0, "30 USD": 0, "default": 1, "v1/main": 0} {
 		if n := strings.Count(stored, what); n != times {
-			t.Errorf("%s stands there %d times, want %d: %s", what, n, times, stored)
+			t.Errorf("%q stands there %d times, want %d: %q", what, n, times, stored)
 		}
+	}
+	if len(stored) > 256 {
+		t.Errorf("%d bytes: %q", len(stored), stored)
 	}
 }
 
 func TestADamagedRequestIsNotRead(t *testing.T) {
 	k := newKeys("main")
-	for sentence, stored := range map[string]string{
-		"nothing":                         "",
-		"a format of the future":          "\x09{}",
-		"cut short":                       "\x02{\"seq\":1",
-		"a balance of an unknown policy":  `{"seq":1,"verdict":{"balances":[{"of":0}]}}`,
-		"a counter of an unknown policy":  `{"seq":1,"reservations":[{"of":-1,"counter":"x","amount":"5 USD"}]}`,
-		"what remains cannot be computed": `{"seq":1,"verdict":{"balances":[{"limit":"1 USD","used":"1 EUR"}]}}`,
+	r, _ := begunExample("01890000-0000-7000-8000-000000000001")
+	whole, _, err := k.storedRequest(&r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for sentence, stored := range map[string][]byte{
+		"nothing":                {},
+		"a format of the future": append([]byte{9}, whole[1:]...),
+		"JSON":                   []byte("\x01{}"),
+		"something behind it":    append(slices.Clone(whole), 0),
 	} {
-		if strings.HasPrefix(stored, "{") {
-			stored = string(rune(formatShort)) + stored
-		}
-		if r, err := k.readRequest("1", "request/1", []byte(stored)); err == nil {
+		if r, err := k.readRequest("1", "request/1", stored); err == nil {
 			t.Errorf("%s: read as %+v", sentence, r)
+		}
+	}
+	for n := range whole {
+		if got, err := k.readRequest("1", "request/1", whole[:n]); err == nil {
+			t.Errorf("cut short after %d of %d bytes: read as %+v", n, len(whole), got)
 		}
 	}
 }
 
+// A part of a request that refers to what is not there is an error, which does not
+// look like one of a caller's.
+func TestAPartThatCannotBeReadIsAnError(t *testing.T) {
+	k := newKeys("main")
+	one := []spend.PolicyRef{{ID: "p", Name: "p"}}
+	of := func(n int) func(*packer) { return func(p *packer) { p.int(&n) } }
+	balance := func(p *packer) { balanceFields(p, &spend.Balance{}, one) }
+	for sentence, c := range map[string]struct {
+		put  func(*packer)
+		read func(*packer)
+	}{
+		"a balance of a policy that is not there":   {of(2), balance},
+		"a balance of a policy below none":          {of(-1), balance},
+		"a reservation with a policy out of bounds": {of(2), func(p *packer) { k.reservationFields(p, &spend.Reservation{}, one) }},
+		"neither yes nor no":                        {of(1), func(p *packer) { p.flag(false) }},
+		"no amount":                                 {func(p *packer) { s := "five"; text(p, &s) }, func(p *packer) { p.amount(&spend.Amount{}) }},
+		"more items than bytes":                     {of(8), func(p *packer) { list(p, &[]int{}, p.int) }},
+		"a number of no end":                        {func(p *packer) { p.b = bytes.Repeat([]byte{0xff}, 11) }, func(p *packer) { p.int(new(int)) }},
+		"a text longer than all":                    {of(1000), func(p *packer) { p.readText() }},
+		"no JSON":                                   {func(p *packer) { s := "{"; text(p, &s) }, func(p *packer) { asJSON(p, &one, false) }},
+		"what remains cannot be computed": {func(p *packer) {
+			of(1)(p)
+			day, limit, used := "day", spend.NewAmount("USD", 1), spend.NewAmount("EUR", 1)
+			text(p, &day)
+			p.amount(&limit)
+			p.amount(&used)
+			p.flag(true)
+			p.since(&time.Time{})
+		}, balance},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			written := packer{b: []byte{formatRequest}}
+			c.put(&written)
+			p := packer{b: written.b[1:], reading: true}
+			if sentence == "a number of no end" {
+				p.b = written.b
+			}
+			if c.read(&p); p.end() == nil {
+				t.Errorf("%x was read", written.b)
+			}
+		})
+	}
+	broken, _, err := k.storedRequest(&spend.Request{Told: spend.NewAmount("USD", 5)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken = bytes.Replace(broken, []byte("5 USD"), []byte("x USD"), 1)
+	if _, err := k.readRequest("1", "request/1", broken); err == nil || errors.Is(err, spend.Invalid) {
+		t.Errorf("an amount that is none: %v", err)
+	}
+}
+
+func FuzzReadRequest(f *testing.F) {
+	k := newKeys("main")
+	var r spend.Request
+	n := 0
+	fillAll(reflect.ValueOf(&r).Elem(), &n)
+	for _, r := range []spend.Request{{}, r} {
+		stored, _, err := k.storedRequest(&r)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(stored)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := k.readRequest("1", "request/1", b)
+		if err != nil {
+			return
+		}
+		stored, _, err := k.storedRequest(&r)
+		if err != nil {
+			t.Fatalf("%x is read and cannot be written: %v", b, err)
+		}
+		q, err := k.readRequest("1", "request/1", stored)
+		if err != nil {
+			t.Fatalf("%x, as which %x is written, is not read: %v", stored, b, err)
+		}
+		if again, _, err := k.storedRequest(&q); err != nil || !bytes.Equal(again, stored) {
+			t.Fatalf("%x\nis written again as\n%x, %v", stored, again, err)
+		}
+	})
+}
+
 type fataler interface{ Fatalf(string, ...any) }
 
-func sameAsLong(t fataler, r *spend.Request) (stored []byte) {
+func sameAgain(t fataler, r *spend.Request) (stored []byte) {
 	k := newKeys("main")
 	stored, exact, err := k.storedRequest(r)
 	if err != nil {
 		t.Fatalf("%+v: %v", r, err)
 	}
-	if !json.Valid(stored[1:]) {
-		t.Fatalf("no JSON: %s", stored[1:])
-	}
-	long, err := encodeJSON("", r)
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
 	got, err := k.readRequest(r.ID, "request/1", stored)
 	if err != nil {
-		t.Fatalf("read %s: %v", stored, err)
+		t.Fatalf("read %x: %v", stored, err)
 	}
-	want, err := k.readRequest(r.ID, "request/1", long)
-	if err != nil {
-		t.Fatalf("read %s: %v", long, err)
+	want := r.Clone()
+	want.Intent.Claims.Authorization, want.Intent.LookedUp = "", time.Time{}
+	if !exact { // these go through JSON
+		for _, v := range []any{&want.Verdict.Rules, &want.Recheck, &want.Approval, &want.Anomalies, &want.Again} {
+			b, err := json.Marshal(v)
+			if err == nil {
+				reflect.ValueOf(v).Elem().SetZero()
+				err = json.Unmarshal(b, v)
+			}
+			if err != nil {
+				t.Fatalf("%v", err)
+			}
+		}
 	}
 	inUTC(reflect.ValueOf(&want).Elem())
 	inUTC(reflect.ValueOf(&got).Elem())
 	if !reflect.DeepEqual(got, want) {
-		read, _ := encodeJSON("", got)
-		t.Fatalf("a field is not stored as it is:\nread %s\nwant %s", read, long)
+		t.Fatalf("a field is not stored as it is:\nread %+v\nwant %+v", got, want)
 	}
 	if again, _, _ := k.storedRequest(&got); exact && string(again) != string(stored) {
-		t.Fatalf("%s\nreads as one that is stored as %s", stored, again)
+		t.Fatalf("%x\nreads as one that is stored as %x", stored, again)
 	}
 	return stored
 }

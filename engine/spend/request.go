@@ -91,7 +91,7 @@ type Payment struct {
 }
 
 // Request is one payment and its whole history in outgo. How it is stored is
-// written by hand in package engine (shorten.go), where a new field needs its line.
+// written by hand in package engine (stored.go), where a new field needs its line.
 type Request struct {
 	ID          ID          `json:"id"`
 	Seq         uint64      `json:"seq"` // order of creation
