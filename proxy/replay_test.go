@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -94,5 +95,42 @@ func TestAReplayThatPaysAnewIsRecorded(t *testing.T) {
 	}
 	if o := w.gate.finished(); len(o) != 1 || o[0].Result != spend.Happened || o[0].Receipt.TransactionID != "tx /pay" || o[0].Reply != nil {
 		t.Errorf("recorded %+v", o)
+	}
+}
+
+// A long reply that is given again passes as it comes, and one that breaks off is
+// not made to look whole.
+func TestALongReplyIsReplayedAsItComes(t *testing.T) {
+	w := newWorld(t, nil)
+	w.gate.authorize = func(in spend.Intent) (spend.Ruling, error) {
+		return spend.Ruling{Next: spend.Replay, Request: spend.Request{
+			ID: "req-1", State: spend.Settled, Transaction: "tx", Began: time.Now(), Intent: in,
+		}}, nil
+	}
+	long := strings.Repeat("0123456789abcdef", 2<<16)
+	for name, broken := range map[string]bool{"whole": false, "broken off": true} {
+		w.up.mu.Lock()
+		w.up.handle = func(rw http.ResponseWriter, _ *http.Request) {
+			io.WriteString(rw, long)
+			rw.(http.Flusher).Flush()
+			if broken {
+				panic(http.ErrAbortHandler)
+			}
+		}
+		w.up.mu.Unlock()
+		req, err := http.NewRequest("POST", "https://"+guardedHost+"/pay", strings.NewReader("amount=5"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Idempotency-Key", "k")
+		resp, err := w.client(nil).Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if (err != nil) != broken || err == nil && string(got) != long {
+			t.Errorf("%s: %d bytes, %v", name, len(got), err)
+		}
 	}
 }

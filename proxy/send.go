@@ -201,9 +201,13 @@ func (x *exchange) replay() {
 
 // bookAnother counts what a provider has done that should have repeated its reply
 // and tells of another payment instead. A reply that states no amount may name a
-// payment by something that others have in common.
+// payment by something that others have in common; one that is still to come has
+// nothing to be read off.
 func (x *exchange) bookAnother() {
 	known := x.request.Transaction
+	if x.ctx.Response.IsBodyStream() {
+		return
+	}
 	o := x.outcome(keep(&x.ctx.Response))
 	if id := o.Receipt.TransactionID; known == "" || o.Result != spend.Happened || o.Receipt.Amount.IsZero() || id == "" || id == known {
 		return
