@@ -13,11 +13,12 @@ import (
 // 100 is one króna.
 const (
 	zeroDecimal = " BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF "
-	twoDecimal  = " AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF" +
-		" CNY COP CRC CVE CZK DKK DOP DZD EGP ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR ISK" +
+	// The usual ones come first, where they are found at once.
+	twoDecimal = " USD EUR GBP AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF" +
+		" CNY COP CRC CVE CZK DKK DOP DZD EGP ETB FJD FKP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR ISK" +
 		" JMD KES KGS KHR KYD KZT LAK LBP LKR LRD LSL MAD MDL MKD MMK MNT MOP MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR" +
 		" NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SEK SGD SHP SLE SOS SRD STD SZL THB TJS TOP TRY TTD TWD" +
-		" TZS UAH UGX USD UYU UZS WST XCD XCG YER ZAR ZMW "
+		" TZS UAH UGX UYU UZS WST XCD XCG YER ZAR ZMW "
 	threeDecimal = " BHD JOD KWD OMR TND "
 )
 
@@ -28,7 +29,7 @@ func parseCurrency(s string) (unit string, ok bool) {
 		return "", false
 	}
 	// What is returned is a part of the table, not of the call.
-	const all = zeroDecimal + twoDecimal + threeDecimal
+	const all = twoDecimal + zeroDecimal + threeDecimal
 	i := strings.Index(all, " "+strings.ToUpper(s)+" ")
 	if i < 0 {
 		return "", false

@@ -1,7 +1,6 @@
 package stripe
 
 import (
-	"bytes"
 	"cmp"
 	"net/url"
 	"slices"
@@ -23,6 +22,7 @@ type pair struct {
 	name  string // "transfer_data[destination]"
 	base  string // "transfer_data"
 	value string
+	raw   string // as it came; "" where its encoding is another
 }
 
 // form is what Stripe takes the parameters of a write from: query and body are
@@ -115,11 +115,13 @@ func parsePair(segment string) (pair, error) {
 		// It is not quoted: without the '=', nobody knows which part is the value.
 		return pair{}, rails.Refusef(spend.Malformed, "", "a parameter has no '='")
 	}
-	name, err := unescape(rawName)
+	codedName, plainName := spelling(rawName, true)
+	name, err := unescape(rawName, codedName)
 	if err != nil {
 		return pair{}, err
 	}
-	value, err := unescape(rawValue)
+	codedValue, plainValue := spelling(rawValue, false)
+	value, err := unescape(rawValue, codedValue)
 	if err != nil {
 		return pair{}, err
 	}
@@ -127,13 +129,44 @@ func parsePair(segment string) (pair, error) {
 	if err != nil {
 		return pair{}, err
 	}
-	return pair{name: name, base: base, value: value}, nil
+	p := pair{name: name, base: base, value: value}
+	if plainName && plainValue {
+		p.raw = segment
+	}
+	return p, nil
 }
 
-// unescape decodes once, and refuses what only decoding brings to light. Of raw,
-// checkBytes has seen all.
-func unescape(raw string) (string, error) {
-	if strings.IndexByte(raw, '%') < 0 && strings.IndexByte(raw, '+') < 0 {
+// spelling reports whether raw has anything to decode, and whether it is spelled as
+// appendEscaped would spell what it decodes to.
+func spelling(raw string, brackets bool) (coded, plain bool) {
+	plain = true
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case isUnreserved(c) || brackets && (c == '[' || c == ']'):
+		case c != '%':
+			coded, plain = coded || c == '+', false
+		default:
+			coded = true
+			if i+2 >= len(raw) {
+				return true, false
+			}
+			high, low := strings.IndexByte(upperHex, raw[i+1]), strings.IndexByte(upperHex, raw[i+2])
+			if high < 0 || low < 0 {
+				plain = false
+				continue
+			}
+			c = byte(high<<4 | low) //nolint:gosec // two digits make a byte
+			plain = plain && !isUnreserved(c) && (!brackets || c != '[' && c != ']')
+			i += 2
+		}
+	}
+	return coded, plain
+}
+
+// unescape decodes once what is coded, and refuses what only decoding brings to
+// light. Of raw, checkBytes has seen all.
+func unescape(raw string, coded bool) (string, error) {
+	if !coded {
 		return raw, nil
 	}
 	s, err := url.QueryUnescape(raw)
@@ -400,12 +433,10 @@ func (f *form) canonical() []byte {
 
 // sent returns raw where it is the encoding of pairs, and the encoding otherwise.
 func sent(pairs []pair, raw []byte) []byte {
-	var room [1 << 10]byte
-	encoded := appendPairs(room[:0], pairs)
-	if bytes.Equal(encoded, raw) {
+	if !slices.ContainsFunc(pairs, func(p pair) bool { return p.raw == "" }) {
 		return raw
 	}
-	return bytes.Clone(encoded)
+	return appendPairs(nil, pairs)
 }
 
 // encode writes pairs in their order.
@@ -424,24 +455,36 @@ func appendPairs(b []byte, pairs []pair) []byte {
 }
 
 func appendPair(b []byte, p *pair) []byte {
+	if p.raw != "" {
+		return append(b, p.raw...)
+	}
 	b = append(appendEscaped(b, p.name, true), '=')
 	return appendEscaped(b, p.value, false)
 }
 
+// upperHex are the digits of escapes.
+const upperHex = "0123456789ABCDEF"
+
 func appendEscaped(b []byte, s string, brackets bool) []byte {
-	const hex = "0123456789ABCDEF"
 	for i := range len(s) {
 		c := s[i]
 		if isUnreserved(c) || brackets && (c == '[' || c == ']') {
 			b = append(b, c)
 		} else {
-			b = append(b, '%', hex[c>>4], hex[c&15])
+			b = append(b, '%', upperHex[c>>4], upperHex[c&15])
 		}
 	}
 	return b
 }
 
+// isUnreserved reports whether c is a letter, a digit, '-', '.', '_' or '~'.
 func isUnreserved(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
-		c == '-' || c == '.' || c == '_' || c == '~'
+	const low, high = 1<<'-' | 1<<'.' | (1<<10-1)<<'0', (1<<26-1)<<('A'-64) | 1<<('_'-64) | (1<<26-1)<<('a'-64) | 1<<('~'-64)
+	switch c / 64 {
+	case 0:
+		return uint64(low)>>c&1 != 0
+	case 1:
+		return uint64(high)>>(c-64)&1 != 0
+	}
+	return false
 }

@@ -18,15 +18,95 @@ type head struct {
 	claims  spend.Claims
 }
 
+// The header fields that are looked at, as indices into fields.
+const (
+	methodOverride = iota
+	methodAlias
+	overrideMethod
+	contentEncoding
+	contentType
+	authorization
+	idempotencyKey
+	stripeVersion
+	stripeAccount
+	stripeContext
+	outgoMerchant // the first claim
+	outgoCategory
+	outgoReason
+	outgoTask
+	outgoRequest
+	outgoAuthorization
+	lookedAt // how many they are
+)
+
+// fieldName is the name of a field that is looked at.
+func fieldName(field int) string {
+	return [lookedAt]string{
+		"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "Content-Encoding",
+		"Content-Type", "Authorization", "Idempotency-Key", "Stripe-Version", "Stripe-Account", "Stripe-Context",
+		"Outgo-Merchant", "Outgo-Category", "Outgo-Reason", "Outgo-Task", "Outgo-Request", "Outgo-Authorization",
+	}[field]
+}
+
+// fields are those of a call's header fields that are looked at.
+type fields [lookedAt]struct {
+	value   string // of the first line
+	lines   int    // that carry the name
+	spelled int    // that carry it, or it with underscores, which Rack and CGI take for hyphens
+}
+
+func (f *fields) read(header []rails.Field) {
+	for i := range header {
+		name := header[i].Name
+		for field := range lookedAt {
+			like, equal := resembles(name, fieldName(field))
+			if !like {
+				continue
+			}
+			f[field].spelled++
+			if equal {
+				if f[field].lines++; f[field].lines == 1 {
+					f[field].value = header[i].Value
+				}
+			}
+		}
+	}
+}
+
+// resembles reports whether a header is called name but for case and underscores,
+// and whether it is but for case.
+func resembles(header, name string) (like, equal bool) {
+	if len(header) != len(name) {
+		// A letter outside ASCII may fold to one inside, and is longer.
+		like = len(header) > len(name) && (header[0] >= 0x80 || header[0]|0x20 == name[0]|0x20) &&
+			strings.EqualFold(strings.ReplaceAll(header, "_", "-"), name)
+		return like, false
+	}
+	equal = true
+	for i := range len(name) {
+		c := header[i]
+		if c == '_' && name[i] == '-' {
+			equal = false
+			continue
+		}
+		if c != name[i] && (c|0x20 != name[i]|0x20 || c|0x20 < 'a' || c|0x20 > 'z') {
+			return false, false
+		}
+	}
+	return true, equal
+}
+
 // readHead refuses headers that servers weigh differently and returns the rest.
 func readHead(c *rails.Call) (head, error) {
-	if err := checkHeaders(c); err != nil {
+	var f fields
+	f.read(c.Header)
+	if err := f.check(); err != nil {
 		return head{}, err
 	}
-	if err := checkContent(c); err != nil {
+	if err := f.checkContent(len(c.Body)); err != nil {
 		return head{}, err
 	}
-	h := head{mode: modeOf(c.Get("Authorization")), key: c.Get("Idempotency-Key"), version: c.Get("Stripe-Version")}
+	h := head{mode: modeOf(f[authorization].value), key: f[idempotencyKey].value, version: f[stripeVersion].value}
 	if len(h.key) > 255 || !isVisible(h.key) {
 		return head{}, rails.Refusef(spend.Malformed, "Idempotency-Key", "the Idempotency-Key must be at most 255 bytes of visible ASCII")
 	}
@@ -34,61 +114,45 @@ func readHead(c *rails.Call) (head, error) {
 		return head{}, rails.Refusef(spend.Malformed, "Stripe-Version", "the Stripe-Version must be visible ASCII")
 	}
 	var err error
-	if h.account, err = accountOf(c); err != nil {
+	if h.account, err = accountOf(f[stripeAccount].value, f[stripeContext].value); err != nil {
 		return head{}, err
 	}
-	if h.claims, err = claimsOf(c); err != nil {
+	if h.claims, err = f.claims(); err != nil {
 		return head{}, err
 	}
 	return h, nil
 }
 
-// checkHeaders refuses what names another method, and what changes the meaning of
-// a call and stands twice, empty, or spelled with an underscore, which Rack and
-// CGI take for the hyphen.
-func checkHeaders(c *rails.Call) error {
-	for _, name := range [...]string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"} {
-		if hasField(c, name) {
+// check refuses what names another method, and what changes the meaning of a call
+// and stands twice, empty, or spelled with an underscore.
+func (f *fields) check() error {
+	for field := methodOverride; field <= overrideMethod; field++ {
+		if f[field].spelled > 0 {
+			name := fieldName(field)
 			return rails.Refusef(spend.Ambiguous, name, "the header %s names another method than the request line; leave it out", name)
 		}
 	}
-	for _, name := range [...]string{"Content-Type", "Authorization", "Idempotency-Key", "Stripe-Version", "Stripe-Account", "Stripe-Context"} {
-		value, lines := c.Field(name)
-		if lines > 1 || lines == 1 && value == "" {
+	for field := contentType; field <= stripeContext; field++ {
+		if f[field].lines > 1 || f[field].lines == 1 && f[field].value == "" {
+			name := fieldName(field)
 			return rails.Refusef(spend.Ambiguous, name, "the header %s must stand once and not be empty", name)
 		}
-		if spelled(c, name) > lines {
+		if f[field].spelled > f[field].lines {
+			name := fieldName(field)
 			return rails.Refusef(spend.Ambiguous, name, "the header %s is spelled with an underscore, which some servers take for it", name)
 		}
 	}
 	return nil
 }
 
-// hasField reports whether a header of that name is there, hyphen or underscore.
-func hasField(c *rails.Call, name string) bool { return spelled(c, name) > 0 }
-
-// spelled counts the headers of that name, hyphen or underscore.
-func spelled(c *rails.Call, name string) (n int) {
-	for i := range c.Header {
-		f := c.Header[i].Name
-		if len(f) < len(name) || f[0] < 0x80 && f[0]|0x20 != name[0]|0x20 {
-			continue
-		}
-		if strings.EqualFold(strings.ReplaceAll(f, "_", "-"), name) {
-			n++
-		}
-	}
-	return n
-}
-
 // checkContent admits a body only as an uncompressed form. A call without a
 // body may leave the type out, and may not name another.
-func checkContent(c *rails.Call) error {
-	if hasField(c, "Content-Encoding") {
+func (f *fields) checkContent(size int) error {
+	if f[contentEncoding].spelled > 0 {
 		return rails.Refusef(spend.UnrecognisedCall, "Content-Encoding", "compressed request bodies are not read; send the form as it is")
 	}
-	value := c.Get("Content-Type")
-	if value == "" && len(c.Body) == 0 {
+	value := f[contentType].value
+	if value == "" && size == 0 || value == "application/x-www-form-urlencoded" {
 		return nil
 	}
 	kind, parameter, hasParameter := strings.Cut(strings.ToLower(value), ";")
@@ -128,8 +192,7 @@ func modeOf(authorization string) spend.Mode {
 
 // accountOf returns on whose behalf the call acts. A context ("acct_a/acct_b")
 // supersedes an account at Stripe, so only one of the two is admitted.
-func accountOf(c *rails.Call) (string, error) {
-	account, context := c.Get("Stripe-Account"), c.Get("Stripe-Context")
+func accountOf(account, context string) (string, error) {
 	if account != "" && context != "" {
 		return "", rails.Refusef(spend.Ambiguous, "Stripe-Context", "Stripe-Account and Stripe-Context name two acting accounts; send one")
 	}
@@ -149,21 +212,23 @@ func accountOf(c *rails.Call) (string, error) {
 	return account + context, nil
 }
 
-// claimsOf reads the claims in Outgo-* headers, merchant and category in their
+// claims reads the claims in Outgo-* headers, merchant and category in their
 // normal form.
-func claimsOf(c *rails.Call) (spend.Claims, error) {
+func (f *fields) claims() (spend.Claims, error) {
 	var v [6]string
-	for i, header := range [...]string{"Outgo-Merchant", "Outgo-Category", "Outgo-Reason", "Outgo-Task", "Outgo-Request", "Outgo-Authorization"} {
-		value, lines := c.Field(header)
-		if lines > 1 {
-			return spend.Claims{}, rails.Refusef(spend.Ambiguous, header, "the header %s stands %d times; send it once", header, lines)
+	for i := range v {
+		claim := &f[outgoMerchant+i]
+		if claim.lines == 0 {
+			continue
 		}
-		if lines == 1 {
-			if err := checkClaim(header, value); err != nil {
-				return spend.Claims{}, err
-			}
-			v[i] = strings.TrimSpace(value)
+		header := fieldName(outgoMerchant + i)
+		if claim.lines > 1 {
+			return spend.Claims{}, rails.Refusef(spend.Ambiguous, header, "the header %s stands %d times; send it once", header, claim.lines)
 		}
+		if err := checkClaim(header, claim.value); err != nil {
+			return spend.Claims{}, err
+		}
+		v[i] = strings.TrimSpace(claim.value)
 	}
 	return spend.Claims{
 		Merchant: spend.NormalMerchant(v[0]), Category: normalCategory(v[1]), Reason: v[2], Task: v[3],
