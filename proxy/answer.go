@@ -208,7 +208,7 @@ func decision(a rails.Answer) string {
 
 // deliver sends an encoded reply of the provider's.
 func (x *exchange) deliver(kept []byte) {
-	reply, err := unkeep(kept)
+	reply, err := unkeep(kept, nil)
 	if err != nil {
 		x.line.Err = err.Error()
 		x.doubt()

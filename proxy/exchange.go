@@ -32,20 +32,19 @@ func (p *Proxy) exchange(x *exchange) {
 		x.pass(x.judged.Query, x.judged.Body)
 		return
 	}
-	var r spend.Ruling
+	var next spend.Next
 	if err == nil {
-		r, err = x.authorize()
+		next, err = x.authorize()
 	}
 	for err == nil {
-		x.request = r.Request
-		switch r.Next {
+		switch next {
 		case spend.Forward:
 			x.send()
 			return
 		case spend.Await:
-			r, err = x.wait()
+			next, err = x.wait()
 		case spend.Begin:
-			r, err = x.begin()
+			next, err = x.begin()
 		case spend.Follow:
 			x.follow()
 			return
@@ -53,7 +52,7 @@ func (p *Proxy) exchange(x *exchange) {
 			x.replay()
 			return
 		default:
-			x.refuse(r.Next)
+			x.refuse(next)
 			return
 		}
 	}
@@ -85,7 +84,9 @@ type exchange struct {
 	start time.Time
 	line  Line
 
-	scratch []byte // memory for what is hashed
+	reply   rails.Reply     // as the rail reads it
+	room    [16]rails.Field // memory for the reply's fields
+	scratch []byte          // memory for what is hashed
 }
 
 // exchanges are those that have ended, without anything but their scratch: one is
@@ -136,20 +137,21 @@ func (x *exchange) gated() bool {
 }
 
 // authorize asks for a ruling, unless outgo is shutting down.
-func (x *exchange) authorize() (spend.Ruling, error) {
+func (x *exchange) authorize() (spend.Next, error) {
 	if x.p.draining() {
-		return spend.Ruling{}, errDraining
+		return "", errDraining
 	}
 	if !x.judged.Intent.LookedUp.IsZero() && !x.p.still(&x.w.peer, x.agent) {
-		return spend.Ruling{}, errRevoked // while the provider was asked
+		return "", errRevoked // while the provider was asked
 	}
 	ctx := newWithin(x.p.times.Decide)
 	defer ctx.end()
 	r, err := x.p.opt.Gate.Authorize(ctx, x.judged.Intent)
 	if err != nil {
-		return spend.Ruling{}, fmt.Errorf("authorize call: %w", err)
+		return "", fmt.Errorf("authorize call: %w", err)
 	}
-	return r, nil
+	x.request = r.Request
+	return r.Next, nil
 }
 
 // end writes the call's line, and turns a panic into an answer: into none at all

@@ -17,11 +17,24 @@ const (
 	notSent               // nothing was sent
 )
 
-// flight is one forwarded call and all who wait for its reply.
+// flight is one forwarded call and all who wait for its reply. Its fields are
+// guarded by the mutex of its flights, but for the last two once done is closed.
 type flight struct {
-	done  chan struct{} // closed at the end; the fields below are set before
+	done  chan struct{} // closed at the end; nil while nobody waits
+	ended bool
 	how   ending
 	reply []byte // encoded, see keep
+}
+
+// waited returns the channel that is closed at the flight's end. The mutex is held.
+func (f *flight) waited() <-chan struct{} {
+	if f.done == nil {
+		f.done = make(chan struct{})
+		if f.ended {
+			close(f.done)
+		}
+	}
+	return f.done
 }
 
 const (
@@ -52,7 +65,7 @@ type endedFlight struct {
 
 // open starts the flight of a request.
 func (s *flights) open(id spend.ID) *flight {
-	f := &flight{done: make(chan struct{})}
+	f := new(flight)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.byID == nil {
@@ -70,8 +83,10 @@ func (s *flights) open(id spend.ID) *flight {
 func (s *flights) land(id spend.ID, f *flight, how ending, reply []byte, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f.how, f.reply = how, reply
-	close(f.done)
+	f.ended, f.how, f.reply = true, how, reply
+	if f.done != nil {
+		close(f.done)
+	}
 	for s.count > 0 && (s.count == lingering || now.Sub(s.ended[s.first].at) > lingeringFor) {
 		delete(s.byID, s.ended[s.first].id)
 		s.ended[s.first] = endedFlight{}
@@ -84,39 +99,32 @@ func (s *flights) land(id spend.ID, f *flight, how ending, reply []byte, now tim
 // flying reports whether a call of the request is under way.
 func (s *flights) flying(id spend.ID) bool {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	f := s.byID[id]
-	s.mu.Unlock()
-	if f == nil {
-		return false
-	}
-	select {
-	case <-f.done:
-		return false
-	default:
-		return true
-	}
+	return f != nil && !f.ended
 }
 
-// find returns the flight of a request, waiting a moment for it to be opened, or
-// nil if there is none.
-func (s *flights) find(ctx context.Context, id spend.ID) *flight {
+// find returns the flight of a request with the channel that its end closes, waiting
+// a moment for it to be opened, or nil if there is none.
+func (s *flights) find(ctx context.Context, id spend.ID) (f *flight, done <-chan struct{}) {
 	ctx, cancel := context.WithTimeout(ctx, appear)
 	defer cancel()
 	for {
 		s.mu.Lock()
-		f := s.byID[id]
-		if f == nil && s.opened == nil {
+		if f = s.byID[id]; f != nil {
+			done = f.waited()
+		} else if s.opened == nil {
 			s.opened = make(chan struct{})
 		}
 		opened := s.opened
 		s.mu.Unlock()
 		if f != nil {
-			return f
+			return f, done
 		}
 		select {
 		case <-opened:
 		case <-ctx.Done():
-			return nil
+			return nil, nil
 		}
 	}
 }
@@ -125,7 +133,7 @@ func (s *flights) find(ctx context.Context, id spend.ID) *flight {
 // the same request. A call that finds no such flight was sent by an earlier life
 // of this process or by another one: its outcome is in doubt.
 func (x *exchange) follow() {
-	f := x.p.flights.find(context.Background(), x.request.ID)
+	f, done := x.p.flights.find(context.Background(), x.request.ID)
 	if f == nil {
 		if !x.landedBefore() {
 			x.doubt()
@@ -136,7 +144,7 @@ func (x *exchange) follow() {
 	limit := time.NewTimer(x.p.times.Reply + x.p.times.Decide)
 	defer limit.Stop()
 	select {
-	case <-f.done:
+	case <-done:
 	case <-limit.C:
 		x.doubt()
 		return

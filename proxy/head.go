@@ -93,41 +93,76 @@ func (h *head) parseField(line string) *rails.Refusal {
 	return nil
 }
 
+// line is a field of which there should be one: its first value, and how many lines
+// carry its name.
+type line struct {
+	value string
+	n     int
+}
+
+func (l *line) add(value string) {
+	if l.n++; l.n == 1 {
+		l.value = value
+	}
+}
+
+// framing are the fields that say where a body ends and what happens around it.
+type framing struct{ length, coding, trailer, expect line }
+
+// framing finds them; a Connection that wants the connection closed is noted in h.
+func (h *head) framing() (f framing) {
+	for i := range h.fields {
+		name, value := h.fields[i].Name, h.fields[i].Value
+		switch name[0] | 0x20 { // which tells most names apart
+		case 'c':
+			if strings.EqualFold(name, "Content-Length") {
+				f.length.add(value)
+			} else if strings.EqualFold(name, "Connection") && hasListed(value, "close") {
+				h.close = true
+			}
+		case 't':
+			if strings.EqualFold(name, "Transfer-Encoding") {
+				f.coding.add(value)
+			} else if strings.EqualFold(name, "Trailer") {
+				f.trailer.add(value)
+			}
+		case 'e':
+			if strings.EqualFold(name, "Expect") {
+				f.expect.add(value)
+			}
+		}
+	}
+	return f
+}
+
 // parseFraming finds out where the body ends.
 func (h *head) parseFraming() *rails.Refusal {
-	length, lengths := h.get("Content-Length")
-	coding, codings := h.get("Transfer-Encoding")
-	switch {
-	case lengths > 0 && codings > 0:
+	f := h.framing()
+	switch length, coding := f.length, f.coding; {
+	case length.n > 0 && coding.n > 0:
 		return rails.Refusef(spend.Ambiguous, "Transfer-Encoding", "the request has both Content-Length and Transfer-Encoding; send one")
-	case lengths > 1:
-		return rails.Refusef(spend.Ambiguous, "Content-Length", "Content-Length is given %d times; send it once", lengths)
-	case codings > 1 || codings == 1 && !(isToken(coding) && strings.EqualFold(coding, "chunked")): // letters outside ASCII fold, too
+	case length.n > 1:
+		return rails.Refusef(spend.Ambiguous, "Content-Length", "Content-Length is given %d times; send it once", length.n)
+	case coding.n > 1 || coding.n == 1 && !(isToken(coding.value) && strings.EqualFold(coding.value, "chunked")): // letters outside ASCII fold, too
 		return rails.Refusef(spend.Ambiguous, "Transfer-Encoding", "the only Transfer-Encoding understood is \"chunked\", once")
-	case codings == 1 && h.proto == "HTTP/1.0":
+	case coding.n == 1 && h.proto == "HTTP/1.0":
 		return rails.Refusef(spend.Ambiguous, "Transfer-Encoding", "HTTP/1.0 has no Transfer-Encoding")
-	case codings == 1:
+	case coding.n == 1:
 		h.length = chunked
-	case lengths == 1:
-		n, err := strconv.ParseUint(length, 10, 62)
-		if err != nil || strings.Trim(length, "0123456789") != "" {
-			return rails.Refusef(spend.Malformed, "Content-Length", "Content-Length %.30q is not a number of bytes", length)
+	case length.n == 1:
+		n, err := strconv.ParseUint(length.value, 10, 62)
+		if err != nil || strings.Trim(length.value, "0123456789") != "" {
+			return rails.Refusef(spend.Malformed, "Content-Length", "Content-Length %.30q is not a number of bytes", length.value)
 		}
 		h.length = int64(n)
 	}
-	if _, n := h.get("Trailer"); n > 0 {
+	if f.trailer.n > 0 {
 		return rails.Refusef(spend.Ambiguous, "Trailer", "trailer fields are not accepted; send them in the head")
 	}
-	expect, n := h.get("Expect")
-	if n > 1 || n == 1 && !strings.EqualFold(expect, "100-continue") {
+	if f.expect.n > 1 || f.expect.n == 1 && !strings.EqualFold(f.expect.value, "100-continue") {
 		return rails.Refusef(spend.Malformed, "Expect", "the only Expect understood is 100-continue")
 	}
-	h.expect = n == 1
-	for i := range h.fields {
-		if strings.EqualFold(h.fields[i].Name, "Connection") && hasListed(h.fields[i].Value, "close") {
-			h.close = true
-		}
-	}
+	h.expect = f.expect.n == 1
 	return nil
 }
 

@@ -110,7 +110,7 @@ func TestKeptRepliesComeBackAsTheyWere(t *testing.T) {
 	r.Header.Add("Keep-Alive", "5")
 	r.SetBodyString("body")
 	kept := keep(&r)
-	got, err := unkeep(kept)
+	got, err := unkeep(kept, nil)
 	if err != nil || got.Status != 402 || string(got.Body) != "body" {
 		t.Fatalf("reply = %+v, %v", got, err)
 	}
@@ -118,7 +118,7 @@ func TestKeptRepliesComeBackAsTheyWere(t *testing.T) {
 		t.Errorf("fields = %s", s)
 	}
 	for i := range len(kept) - len("body") {
-		if _, err := unkeep(kept[:i]); err == nil {
+		if _, err := unkeep(kept[:i], nil); err == nil {
 			t.Errorf("the first %d bytes of %d are read as a reply", i, len(kept))
 		}
 	}
@@ -132,7 +132,7 @@ func TestReplyOfManyFieldsIsKept(t *testing.T) {
 			r.Header.Add(fmt.Sprintf("X-%d", i), "v")
 		}
 		r.SetBodyString("body")
-		if got, err := unkeep(keep(&r)); err != nil || len(got.Header) != n || string(got.Body) != "body" {
+		if got, err := unkeep(keep(&r), nil); err != nil || len(got.Header) != n || string(got.Body) != "body" {
 			t.Errorf("of %d fields %d come back: %v", n, len(got.Header), err)
 		}
 	}
@@ -141,7 +141,7 @@ func TestReplyOfManyFieldsIsKept(t *testing.T) {
 func FuzzUnkeep(f *testing.F) {
 	f.Add([]byte{1, 200, 1, 1, 1, 'a', 1, 'b', 'c'})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if r, err := unkeep(b); err == nil && len(r.Body) > len(b) {
+		if r, err := unkeep(b, nil); err == nil && len(r.Body) > len(b) {
 			t.Error("the body is longer than the whole")
 		}
 	})
@@ -180,12 +180,24 @@ func TestFlightsThatEndedAreForgottenInTime(t *testing.T) {
 
 func TestAFollowerMayComeBeforeItsFlight(t *testing.T) {
 	var s flights
-	found := make(chan *flight)
-	go func() { found <- s.find(context.Background(), "x") }()
+	found, ended := make(chan *flight), make(chan struct{})
+	go func() {
+		f, done := s.find(context.Background(), "x")
+		found <- f
+		<-done
+		close(ended)
+	}()
 	s.open("other")
 	want := s.open("x")
-	if got := <-found; got != want {
-		t.Errorf("found %v", got)
+	if got := <-found; got != want || !s.flying("x") {
+		t.Errorf("found %v, want the one that was opened and is under way", got)
+	}
+	s.land("x", want, landed, []byte("reply"), time.Now())
+	<-ended
+	f, done := s.find(context.Background(), "x")
+	<-done // a follower may also come after the end
+	if f != want || f.how != landed || string(f.reply) != "reply" || s.flying("x") {
+		t.Errorf("found %v after its end", f)
 	}
 }
 

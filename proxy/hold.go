@@ -16,13 +16,13 @@ const watchEvery = time.Second
 // of one call together takes at most the route's Wait; then the error is
 // handOver. It is errGone when the agent hangs up first: an approval that comes
 // later must not spend on behalf of nobody.
-func (x *exchange) wait() (spend.Ruling, error) {
+func (x *exchange) wait() (spend.Next, error) {
 	if x.held.IsZero() {
 		x.held = x.p.clock()
 	}
 	left := x.route.Wait - x.since(x.held)
 	if left <= 0 {
-		return spend.Ruling{}, handOver{}
+		return "", handOver{}
 	}
 	ctx, cancel := context.WithTimeout(x.p.serving, left)
 	defer cancel()
@@ -30,42 +30,47 @@ func (x *exchange) wait() (spend.Ruling, error) {
 	r, err := x.p.opt.Gate.Wait(ctx, x.request.ID)
 	switch {
 	case isGone(x.w.raw):
-		return spend.Ruling{}, errGone
+		return "", errGone
 	case err != nil:
-		return spend.Ruling{}, fmt.Errorf("wait for approval: %w", err)
+		return "", fmt.Errorf("wait for approval: %w", err)
 	case r.Next == spend.Await && ctx.Err() != nil:
 		x.request = r.Request
-		return spend.Ruling{}, handOver{}
+		return "", handOver{}
 	}
-	return r, x.turn()
+	if err := x.turn(); err != nil {
+		return "", err
+	}
+	x.request = r.Request
+	return r.Next, nil
 }
 
 // begin judges an approved call again, with what the provider says now, and asks
 // for the ruling to send it.
-func (x *exchange) begin() (spend.Ruling, error) {
+func (x *exchange) begin() (spend.Next, error) {
 	id := x.request.ID
 	if err := x.turn(); err != nil {
-		return spend.Ruling{}, err
+		return "", err
 	}
 	if err := x.judge(); err != nil {
-		return spend.Ruling{}, err
+		return "", err
 	}
 	if isGone(x.w.raw) {
-		return spend.Ruling{}, errGone
+		return "", errGone
 	}
 	if !x.p.still(&x.w.peer, x.agent) {
-		return spend.Ruling{}, errRevoked
+		return "", errRevoked
 	}
 	if x.p.draining() {
-		return spend.Ruling{}, handOver{}
+		return "", handOver{}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), x.p.times.Decide)
 	defer cancel()
 	r, err := x.p.opt.Gate.Begin(ctx, id, x.judged.Intent)
 	if err != nil {
-		return spend.Ruling{}, fmt.Errorf("begin payment: %w", err)
+		return "", fmt.Errorf("begin payment: %w", err)
 	}
-	return r, nil
+	x.request = r.Request
+	return r.Next, nil
 }
 
 func (x *exchange) turn() error {

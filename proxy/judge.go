@@ -41,9 +41,10 @@ func (e *lookupError) Unwrap() error { return e.err }
 // completes the intent. Every time it is called it looks up anew.
 func (x *exchange) judge() error {
 	var facts []rails.Fact
-	asked := x.p.clock()
+	var asked time.Time
 	j, err := x.rail.Intent(&x.call, nil)
 	if err == nil && len(j.Lookups) > 0 {
+		asked = x.p.clock()
 		ctx, cancel := context.WithTimeout(context.Background(), x.p.times.Lookup)
 		defer cancel()
 		for err == nil && len(j.Lookups) > 0 {
@@ -120,7 +121,7 @@ func (x *exchange) complete(in *spend.Intent) {
 	}
 	in.DedupKey, in.SentKey = "", ""
 	if x.judged.Key != "" {
-		in.DedupKey = x.p.opt.Digest("dedup", in.Agent, "wire:"+in.Rail, x.credential, in.ActingAccount, x.judged.Key)
+		in.DedupKey = x.p.opt.Digest("dedup", in.Agent, x.route.surface, x.credential, in.ActingAccount, x.judged.Key)
 		in.SentKey = sentKeyPrefix + x.p.opt.Digest("upstream-key", in.Agent, x.judged.Key)[:keyDigits]
 	}
 	b := x.scratch[:0]

@@ -57,14 +57,14 @@ func keepHead(in *fasthttp.Response, room int) []byte {
 }
 
 func isKept(name []byte) bool {
-	return !isHop(string(name)) && !strings.EqualFold(string(name), "Content-Length") && !strings.EqualFold(string(name), "Date")
+	return !isHop(string(name)) && !equalsAny(string(name), "Content-Length", "Date")
 }
 
 var errKept = errors.New("read kept reply: damaged")
 
 // unkeep is the inverse of keep. The body is a part of b; names and values are
-// parts of one copy of the head.
-func unkeep(b []byte) (rails.Reply, error) {
+// parts of one copy of the head. The fields are put into room while it suffices.
+func unkeep(b []byte, room []rails.Field) (rails.Reply, error) {
 	if len(b) == 0 || b[0] != keptVersion {
 		return rails.Reply{}, errKept
 	}
@@ -83,7 +83,10 @@ func unkeep(b []byte) (rails.Reply, error) {
 		at += n
 	}
 	head := string(b[begin:at])
-	r := rails.Reply{Status: status, Header: make([]rails.Field, 0, fields), Body: b[at:]}
+	if fields > cap(room) {
+		room = make([]rails.Field, 0, fields)
+	}
+	r := rails.Reply{Status: status, Header: room[:0], Body: b[at:]}
 	at = begin
 	text := func() string {
 		n, _ := keptNumber(b, &at)
@@ -109,7 +112,7 @@ func keptNumber(b []byte, at *int) (int, bool) {
 // readReply returns a whole reply as a rail reads it, in memory of its own and
 // with the body's compression undone.
 func readReply(in *fasthttp.Response) (rails.Reply, error) {
-	r, err := unkeep(keep(in))
+	r, err := unkeep(keep(in), nil)
 	if err != nil {
 		return rails.Reply{}, err
 	}

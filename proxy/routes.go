@@ -19,6 +19,7 @@ const defaultMaxBody = 1 << 20
 // route is a Route with its defaults.
 type route struct {
 	Route
+	surface string // of the rail, in keys that tell repeats: "wire:stripe"
 }
 
 // override is an Upstream, taken apart.
@@ -47,7 +48,7 @@ func newTable(routes []Route, upstreams map[string]Upstream) (table, error) {
 		if r.Wait <= 0 {
 			r.Wait = 25 * time.Second
 		}
-		entry := &route{Route: r}
+		entry := &route{Route: r, surface: "wire:" + r.Rail.Name()}
 		for _, name := range r.Hosts {
 			in, rest := t.exact, name
 			prefix := ""

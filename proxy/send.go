@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -96,16 +97,17 @@ func mayBeCut(r *fasthttp.Response) bool {
 
 // outcome asks the rail what the reply proves.
 func (x *exchange) outcome(kept []byte) spend.Outcome {
-	reply, err := unkeep(kept)
-	if err == nil {
-		reply, err = inflate(reply)
+	var err error
+	reply := &x.reply
+	if *reply, err = unkeep(kept, x.room[:0]); err == nil {
+		*reply, err = inflate(*reply)
 	}
 	if err != nil {
 		return spend.Outcome{Result: spend.Uncertain, Why: spend.OutcomeUnknown, Receipt: spend.Receipt{
 			Source: spend.FromWire, At: x.p.clock(), Note: "the reply could not be read: " + err.Error(),
 		}}
 	}
-	o := x.rail.Outcome(&x.judged.Intent, &reply)
+	o := x.rail.Outcome(&x.judged.Intent, reply)
 	r := &o.Receipt
 	r.Source = spend.FromWire
 	if r.At.IsZero() {
@@ -244,9 +246,10 @@ func fillRequest(out *fasthttp.Request, host string, port uint16, plain bool, me
 	h.SetMethod(method)
 	h.SetRequestURI(target)
 	h.SetHost(authority(host, port, plain))
+	connection := slices.ContainsFunc(fields, func(f rails.Field) bool { return equalsAny(f.Name, "Connection") })
 	for i := range fields {
 		name := fields[i].Name
-		if isHop(name) || equalsAny(name, "Host", "Content-Length", "Expect") || isNamedHop(fields, name) || skip != nil && skip(name) {
+		if isHop(name) || equalsAny(name, "Host", "Content-Length", "Expect") || connection && isNamedHop(fields, name) || skip != nil && skip(name) {
 			continue
 		}
 		h.Add(name, fields[i].Value)

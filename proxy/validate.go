@@ -24,11 +24,11 @@ func validate(h *head, host string, port uint16) *rails.Refusal {
 	}
 	for i := range h.fields {
 		name := h.fields[i].Name
+		connection := len(name) == len("Connection") && strings.EqualFold(name, "Connection")
 		switch {
-		case equalsAny(name, "Upgrade", "HTTP2-Settings"),
-			strings.EqualFold(name, "Connection") && hasListed(h.fields[i].Value, "upgrade"):
+		case equalsAny(name, "Upgrade", "HTTP2-Settings"), connection && hasListed(h.fields[i].Value, "upgrade"):
 			return rails.Refusef(spend.Malformed, name, "guarded calls cannot change the protocol; leave out %s", name)
-		case strings.EqualFold(name, "Connection") && !IsPlainConnection(h.fields[i].Value):
+		case connection && !IsPlainConnection(h.fields[i].Value):
 			// A field that Connection names ends here: it would be judged and not sent.
 			return rails.Refusef(spend.Ambiguous, name, "Connection may say close or keep-alive, and names another field here; leave it out")
 		case isAlias(name):
@@ -46,7 +46,7 @@ func validate(h *head, host string, port uint16) *rails.Refusal {
 
 // isOverride names the fields that change the method or the target.
 func isOverride(name string) bool {
-	return equalsAny(name, "X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL")
+	return name[0]|0x20 == 'x' && equalsAny(name, "X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL")
 }
 
 // isAlias reports whether servers that see fields as CGI's variables would take
@@ -96,15 +96,27 @@ func isMethod(s string) bool {
 
 // isSingle names the fields that may stand once only.
 func isSingle(name string) bool {
-	if hasPrefixFold(name, "Stripe-") || hasPrefixFold(name, "Outgo-") {
-		return true
+	switch name[0] | 0x20 { // which tells most names apart
+	case 's':
+		return hasPrefixFold(name, "Stripe-")
+	case 'o':
+		return hasPrefixFold(name, "Outgo-")
+	case 'c':
+		return equalsAny(name, "Content-Type", "Content-Encoding")
+	case 'a':
+		return strings.EqualFold(name, "Authorization")
+	case 'i':
+		return strings.EqualFold(name, "Idempotency-Key")
+	case 'e':
+		return strings.EqualFold(name, "Expect")
 	}
-	return equalsAny(name, "Content-Type", "Content-Encoding", "Authorization", "Idempotency-Key", "Expect")
+	return false
 }
 
+// equalsAny compares what is ASCII.
 func equalsAny(name string, names ...string) bool {
 	for _, n := range names {
-		if strings.EqualFold(name, n) {
+		if len(name) == len(n) && strings.EqualFold(name, n) {
 			return true
 		}
 	}

@@ -64,9 +64,9 @@ type wire struct {
 	mem   *[]byte // from bufs; nil while the connection is idle
 	buf   []byte  // bytes read and not yet used, a part of *mem
 
-	readBy  time.Time // the read deadline that is set
-	writeBy time.Time // the write deadline that is set
-	due     time.Time // a read deadline to be set when something is read; zero for none
+	readBy  time.Time     // the read deadline that is set
+	writeBy time.Time     // the write deadline that is set
+	grace   time.Duration // how long what is read next may take; 0 when its deadline is set
 
 	served  int  // messages whose head was read
 	working bool // counted in busy
@@ -147,7 +147,7 @@ func (w *wire) readHead() error {
 		w.mem = bufs.Get().(*[]byte) //nolint:forcetypeassert // nothing else is put in
 		w.buf = append((*w.mem)[:0], w.first[0])
 	}
-	w.due = time.Now().Add(w.times.Head)
+	w.grace = w.times.Head
 	end, fault, err := w.findHead()
 	if err != nil {
 		return err
@@ -168,7 +168,7 @@ func (w *wire) readHead() error {
 	}
 	w.setStage(fault)
 	w.makeHead()
-	w.due = time.Now().Add(w.times.Body)
+	w.grace = w.times.Body
 	return nil
 }
 
@@ -374,15 +374,15 @@ func (w *wire) use(n int) { w.buf = w.buf[n:] }
 // extend gives a body that may be long a new deadline.
 func (w *wire) extend() {
 	if !w.whole {
-		w.due = time.Now().Add(w.times.Body)
+		w.grace = w.times.Body
 	}
 }
 
-// receive reads from the connection, under the deadline that is due. Most messages
-// have come whole with their first byte, and never need the later ones.
+// receive reads from the connection, under a deadline that begins with the first
+// wait. Most messages have come whole with their first byte, and never need one.
 func (w *wire) receive(p []byte) (int, error) {
-	if !w.due.IsZero() {
-		w.readBy, w.due = w.due, time.Time{}
+	if w.grace > 0 {
+		w.readBy, w.grace = time.Now().Add(w.grace), 0
 		if err := w.SetReadDeadline(w.readBy); err != nil {
 			return 0, err
 		}
@@ -397,7 +397,7 @@ const slack = 16
 // idle bounds the wait for the next message.
 func (w *wire) idle() error {
 	at := time.Now().Add(w.times.Idle)
-	w.due = time.Time{}
+	w.grace = 0
 	if spare := w.readBy.Sub(at); spare >= 0 && spare <= w.times.Idle/slack {
 		return nil
 	}

@@ -204,8 +204,9 @@ type Rail interface {
 	// Unrecognised without legs, provided that its bytes are sound.
 	Intent(c *Call, facts []Fact) (Judgement, error)
 
-	// Outcome reads the receipt off the reply to a call that was judged as in.
-	// Only what the provider proves did nothing is spend.DidNot.
+	// Outcome reads the receipt off the reply to a call that was judged as in, of
+	// which it keeps nothing but strings of the header. Only what the provider
+	// proves did nothing is spend.DidNot.
 	Outcome(in *spend.Intent, r *Reply) spend.Outcome
 
 	// Refuse words an answer in the provider's own error format. It sees the

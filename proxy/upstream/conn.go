@@ -184,8 +184,8 @@ const refusalWait = 250 * time.Millisecond
 // silence is good: an end means that it is stale, data that it would answer the
 // next request with something else. The look goes through TLS, so that late
 // session tickets are taken in and a surplus reply in TLS's own buffer is seen.
-func (c *conn) alive() (ok, surplus bool) {
-	if !c.readBy.After(time.Now()) {
+func (c *conn) alive(now time.Time) (ok, surplus bool) {
+	if !c.readBy.After(now) {
 		if c.nc.SetReadDeadline(time.Time{}) != nil {
 			return false, false
 		}
@@ -217,10 +217,10 @@ func (c *conn) unwatch() bool {
 	return stop == nil || stop()
 }
 
-// setReadDeadline sets the earlier of now+d and ctx's deadline. ctx is looked at
-// last: a watch that fired in between has set a deadline that this one replaced.
+// setReadDeadline sets the earlier of d from now on and ctx's deadline. ctx is looked
+// at last: a watch that fired in between has set a deadline that this one replaced.
 func (c *conn) setReadDeadline(ctx context.Context, d time.Duration) error {
-	if at, move := c.deadline(ctx, d, c.readBy); move {
+	if at, move := c.deadline(ctx, time.Now(), d, c.readBy); move {
 		c.readBy = at
 		if err := c.nc.SetReadDeadline(at); err != nil {
 			return err
@@ -229,8 +229,8 @@ func (c *conn) setReadDeadline(ctx context.Context, d time.Duration) error {
 	return ctx.Err()
 }
 
-func (c *conn) setWriteDeadline(ctx context.Context, d time.Duration) error {
-	if at, move := c.deadline(ctx, d, c.writeBy); move {
+func (c *conn) setWriteDeadline(ctx context.Context, now time.Time, d time.Duration) error {
+	if at, move := c.deadline(ctx, now, d, c.writeBy); move {
 		c.writeBy = at
 		if err := c.nc.SetWriteDeadline(at); err != nil {
 			return err
@@ -245,8 +245,7 @@ const slack = 64
 
 // deadline is the earliest of now+d, the exchange's end and ctx's deadline, with
 // some slack. It need not be set while the present one is between the two.
-func (c *conn) deadline(ctx context.Context, d time.Duration, present time.Time) (at time.Time, move bool) {
-	now := time.Now()
+func (c *conn) deadline(ctx context.Context, now time.Time, d time.Duration, present time.Time) (at time.Time, move bool) {
 	at = now.Add(d)
 	if !c.until.IsZero() && c.until.Before(at) {
 		at = c.until

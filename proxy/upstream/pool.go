@@ -24,11 +24,11 @@ type pool struct {
 
 // poolOf returns the pool of key. When there are too many, the one that was
 // unused for longest makes room.
-func (t *Transport) poolOf(key Key) (*pool, error) {
+func (t *Transport) poolOf(key Key, now time.Time) (*pool, error) {
 	t.mu.Lock()
 	p, closed := t.pools[key], t.closed
 	if p != nil {
-		p.used = time.Now()
+		p.used = now
 	}
 	t.mu.Unlock()
 	if closed {
@@ -37,7 +37,7 @@ func (t *Transport) poolOf(key Key) (*pool, error) {
 	if p != nil {
 		return p, nil
 	}
-	p = &pool{transport: t, key: key, used: time.Now()}
+	p = &pool{transport: t, key: key, used: now}
 	if key.TLS {
 		trust, err := t.trust(key)
 		if err != nil {
@@ -142,17 +142,17 @@ func (t *Transport) countClosed(p *pool) {
 }
 
 // takeIdle returns a live connection that was used within the last idle, or nil.
-func (t *Transport) takeIdle(p *pool, idle time.Duration) *conn {
+func (t *Transport) takeIdle(p *pool, idle time.Duration, now time.Time) *conn {
 	for {
 		c := t.popIdle(p)
 		if c == nil {
 			return nil
 		}
-		if time.Since(c.idleSince) >= min(idle, c.idleFor) {
+		if now.Sub(c.idleSince) >= min(idle, c.idleFor) {
 			c.close()
 			continue
 		}
-		ok, surplus := c.alive()
+		ok, surplus := c.alive(now)
 		if ok {
 			c.pooled = true
 			t.reused.Add(1)

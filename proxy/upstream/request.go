@@ -8,6 +8,7 @@ import (
 	"io"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/valyala/fasthttp"
 )
@@ -123,12 +124,15 @@ func (o *outgoing) checkHead(bodySize int) error {
 }
 
 // write sends out. Each piece of a streamed body gets a deadline of its own.
-func (c *conn) write(ctx context.Context, out *outgoing) error {
-	for _, b := range [2][]byte{out.first, out.rest} {
+func (c *conn) write(ctx context.Context, out *outgoing, now time.Time) error {
+	for i, b := range [2][]byte{out.first, out.rest} {
 		if len(b) == 0 {
 			continue
 		}
-		if err := c.setWriteDeadline(ctx, c.pool.transport.timeouts.Write); err != nil {
+		if i > 0 {
+			now = time.Now()
+		}
+		if err := c.setWriteDeadline(ctx, now, c.pool.transport.timeouts.Write); err != nil {
 			return err
 		}
 		if _, err := c.nc.Write(b); err != nil {
@@ -160,7 +164,7 @@ func (c *conn) writeStream(ctx context.Context, out *outgoing) error {
 			if out.size < 0 {
 				b = chunk(out.piece, n)
 			}
-			if err := c.setWriteDeadline(ctx, c.pool.transport.timeouts.Write); err != nil {
+			if err := c.setWriteDeadline(ctx, time.Now(), c.pool.transport.timeouts.Write); err != nil {
 				return err
 			}
 			if _, err := c.nc.Write(b); err != nil {
@@ -169,7 +173,7 @@ func (c *conn) writeStream(ctx context.Context, out *outgoing) error {
 		}
 		switch {
 		case errors.Is(err, io.EOF) && out.size < 0:
-			if err = c.setWriteDeadline(ctx, c.pool.transport.timeouts.Write); err == nil {
+			if err = c.setWriteDeadline(ctx, time.Now(), c.pool.transport.timeouts.Write); err == nil {
 				_, err = c.nc.Write([]byte("0\r\n\r\n"))
 			}
 			return err

@@ -84,7 +84,8 @@ type Mode struct {
 	// bound.
 	Within time.Duration
 
-	until time.Time // now and Within
+	began time.Time
+	until time.Time // began and Within; zero for no bound
 }
 
 // Framed is what a body that passes can be asked: whether its end is told from its
@@ -200,8 +201,9 @@ func (t *Transport) exchange(ctx context.Context, key Key, req *fasthttp.Request
 	if mode.MaxReply <= 0 && !mode.Stream {
 		mode.MaxReply = defaultMaxReply
 	}
+	mode.began = time.Now()
 	if mode.Within > 0 {
-		mode.until = time.Now().Add(mode.Within)
+		mode.until = mode.began.Add(mode.Within)
 	}
 	resp.ResetBody()
 	resp.SkipBody = req.Header.IsHead()
@@ -237,21 +239,23 @@ func (t *Transport) send(ctx context.Context, key Key, out *outgoing, mode Mode)
 	if err = ctx.Err(); err != nil {
 		return nil, false, fmt.Errorf("%w: %w", ErrNotSent, err)
 	}
-	p, err := t.poolOf(key)
+	now := mode.began
+	p, err := t.poolOf(key, now)
 	if err != nil {
 		return nil, false, fmt.Errorf("%w: %w", ErrNotSent, err)
 	}
-	c = t.takeIdle(p, mode.Idle)
+	c = t.takeIdle(p, mode.Idle, now)
 	for {
 		if c == nil {
 			if c, err = t.dial(ctx, p, mode.until); err != nil {
 				return nil, false, fmt.Errorf("%w: connect to %s: %w", ErrNotSent, key.Host, because(ctx, err))
 			}
+			now = time.Now()
 		}
 		c.watch(ctx)
 		c.until = mode.until
 		before := c.wire.written
-		if err = c.write(ctx, out); err == nil {
+		if err = c.write(ctx, out, now); err == nil {
 			return c, true, nil
 		}
 		err = because(ctx, err)

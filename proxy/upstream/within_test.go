@@ -52,7 +52,7 @@ func TestWithinBoundsAnExchangeWithoutAContext(t *testing.T) {
 
 func TestDeadlinesMoveOnlyWhenTheyWouldBeWrong(t *testing.T) {
 	c := new(conn)
-	first, move := c.deadline(t.Context(), time.Minute, time.Time{})
+	first, move := c.deadline(t.Context(), time.Now(), time.Minute, time.Time{})
 	if ahead := time.Until(first); !move || ahead < 59*time.Second || ahead > 62*time.Second {
 		t.Fatalf("the first deadline is %s ahead, want a minute", ahead)
 	}
@@ -68,7 +68,7 @@ func TestDeadlinesMoveOnlyWhenTheyWouldBeWrong(t *testing.T) {
 		"a short one is not stretched by much": {first, time.Millisecond, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			at, move := c.deadline(t.Context(), tc.d, tc.present)
+			at, move := c.deadline(t.Context(), time.Now(), tc.d, tc.present)
 			if move != tc.move || time.Until(at) > tc.d+tc.d/slack {
 				t.Errorf("%s ahead, move %v, want at most %s and %v", time.Until(at), move, tc.d, tc.move)
 			}
