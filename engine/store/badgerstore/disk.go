@@ -30,6 +30,11 @@ const memTable = 16 << 20
 // of files. One transaction holds 15 % of MemTableSize, 2.4 MiB, in about
 // 26,000 entries. Larger memory tables would be compacted less often still, and
 // cost more memory.
+//
+// Tables wait in the youngest level, and the one below it is large, because each
+// compaction writes again what is there. Nothing is compressed: digests and sealed
+// replies are most of it, and a block that stands in its file as it is read needs no
+// cache.
 func profile(dir string) badger.Options {
 	o := badger.DefaultOptions(dir).
 		WithSyncWrites(true).
@@ -39,12 +44,14 @@ func profile(dir string) badger.Options {
 		WithMetricsEnabled(false).
 		WithMemTableSize(memTable).
 		WithNumMemtables(3).
-		WithNumLevelZeroTables(4).
-		WithNumLevelZeroTablesStall(8).
+		WithNumLevelZeroTables(8).
+		WithNumLevelZeroTablesStall(12).
+		WithBaseLevelSize(64 << 20).
 		WithBaseTableSize(8 << 20).
 		WithNumCompactors(2).
 		WithCompactL0OnClose(false).
-		WithBlockCacheSize(8 << 20).
+		WithCompression(options.None).
+		WithBlockCacheSize(0).
 		WithIndexCacheSize(4 << 20).
 		WithValueLogFileSize(16 << 20).
 		// Above maxValue, so that every value goes through the write-ahead log,
@@ -58,8 +65,6 @@ func profile(dir string) badger.Options {
 	return o.WithInMemory(true).
 		WithNumCompactors(0).
 		WithNumLevelZeroTablesStall(math.MaxInt32).
-		WithCompression(options.None).
-		WithBlockCacheSize(0).
 		WithIndexCacheSize(0)
 }
 
