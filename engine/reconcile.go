@@ -26,7 +26,7 @@ const (
 	lookEvery = 5 * time.Second
 	// maxAsking bounds the questions that are open at one time.
 	maxAsking = 4
-	// maxUnknown bounds the payments that are looked at in one pass, oldest first.
+	// maxUnknown bounds the payments that are asked about in one pass, oldest first.
 	maxUnknown = 4096
 	// bookWithin bounds the recording of one answer.
 	bookWithin = 10 * time.Second
@@ -63,6 +63,7 @@ type Inquiry struct {
 	e    *Engine
 	rec  Reconciler
 	next map[spend.ID]time.Time // of every unknown one; zero for no more
+	most int                    // asked about in one pass
 }
 
 // inquired is what inquiries have come to; see Stats.
@@ -73,7 +74,7 @@ type inquired struct {
 
 // Inquire returns an Inquiry that asks rec.
 func (e *Engine) Inquire(rec Reconciler) *Inquiry {
-	return &Inquiry{e: e, rec: rec, next: map[spend.ID]time.Time{}}
+	return &Inquiry{e: e, rec: rec, next: map[spend.ID]time.Time{}, most: maxUnknown}
 }
 
 // Run makes a pass every few seconds until ctx ends.
@@ -96,31 +97,31 @@ func (q *Inquiry) Run(ctx context.Context) {
 // to be called twice at a time.
 func (q *Inquiry) Pass(ctx context.Context) error {
 	now := q.e.clock()
-	unknown, err := q.e.unknown(ctx, now)
+	next := make(map[spend.ID]time.Time, len(q.next))
+	executing := 0
+	due, err := q.e.unknown(ctx, now, q.most, func(id spend.ID, s spend.State) (waits bool) {
+		at, known := q.next[id]
+		if known && !at.IsZero() && !at.After(now) {
+			return false
+		}
+		if known {
+			next[id] = at
+			executing += oneIf(s == spend.Executing)
+		}
+		return known
+	})
 	if err != nil {
 		return fmt.Errorf("reconcile: %w", err)
 	}
-	executing := 0
-	for i := range unknown {
-		if unknown[i].State == spend.Executing {
-			executing++
-		}
-	}
-	q.e.inquired.unknown.Store(int64(executing))
-	next := make(map[spend.ID]time.Time, len(unknown))
-	var due []spend.Request
-	for _, r := range unknown {
-		at, known := q.next[r.ID]
-		if known && (at.IsZero() || at.After(now)) {
-			next[r.ID] = at
-			continue
-		}
+	for i := range due {
+		r := &due[i]
+		executing += oneIf(r.State == spend.Executing)
 		next[r.ID] = time.Time{}
 		if after := nextAsk(now.Sub(r.Began)); after > 0 {
 			next[r.ID] = r.Began.Add(after)
 		}
-		due = append(due, r)
 	}
+	q.e.inquired.unknown.Store(int64(executing))
 	q.next = next
 
 	var wg sync.WaitGroup
@@ -138,6 +139,13 @@ func (q *Inquiry) Pass(ctx context.Context) error {
 	}
 	wg.Wait()
 	return errors.Join(failed...)
+}
+
+func oneIf(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 // ask asks about one payment and books the answer. Only a failure to book is an
@@ -184,10 +192,15 @@ func (q *Inquiry) put(ctx context.Context, r *spend.Request) (o spend.Outcome, e
 }
 
 // unknown returns the payments that have been executing for longer than a call
-// takes, oldest first, and then those that have failed on an operator's word.
-func (e *Engine) unknown(ctx context.Context, now time.Time) (found []spend.Request, err error) {
+// takes, oldest first, and then those that have failed on an operator's word; at
+// most so many, and none that waits. Those that wait must not take the place
+// of others: after an hour without a provider there are thousands, for good.
+func (e *Engine) unknown(ctx context.Context, now time.Time, most int, waits func(spend.ID, spend.State) bool) (found []spend.Request, err error) {
 	err = e.view(ctx, func(r store.Reader) error {
 		look := func(id spend.ID, s spend.State) error {
+			if waits(id, s) || len(found) >= most {
+				return nil
+			}
 			q, err := e.load(r, id)
 			if err == nil && q.State == s && q.Intent.Class != spend.Other && now.Sub(q.Began) >= askedAt()[0] {
 				found = append(found, q)
@@ -201,9 +214,6 @@ func (e *Engine) unknown(ctx context.Context, now time.Time) (found []spend.Requ
 			if err != nil {
 				return err
 			}
-			if len(found) >= maxUnknown {
-				break
-			}
 		}
 		for after := ""; ; {
 			words, err := r.Scan(e.keys.words(), after, false, 256)
@@ -216,7 +226,7 @@ func (e *Engine) unknown(ctx context.Context, now time.Time) (found []spend.Requ
 					return err
 				}
 			}
-			if len(words) < 256 || len(found) >= maxUnknown {
+			if len(words) < 256 {
 				break
 			}
 		}
