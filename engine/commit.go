@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -19,6 +20,12 @@ const (
 	maxBatchBytes   = 512 << 10
 	maxValueBytes   = 256 << 10
 )
+
+// gathers is how often a leader lets others run before it takes its batch. Those who
+// have just been answered are about to come again, and would otherwise fill every
+// other batch; who is alone is delayed by nothing. Once lets those run who wait for
+// this processor, twice those whom they have woken.
+const gathers = 2
 
 // A txn is what an action sees of the store: its own overlay, and the one time
 // of its batch. An action may run more than once, so it must touch nothing but
@@ -156,6 +163,9 @@ func (c *committer) leave(p *pending) bool {
 // the lead to the next caller that waits.
 func (c *committer) leadBatches(own *pending) {
 	for {
+		for range gathers {
+			runtime.Gosched()
+		}
 		c.mu.Lock()
 		n := min(len(c.queue), maxBatchActions)
 		batch := c.queue[:n:n]
