@@ -113,12 +113,10 @@ func (handOver) Error() string { return "still held after the time to wait" }
 
 func (p *Proxy) newExchange(ctx *fasthttp.RequestCtx, w *wire, r *route, host, agent string) *exchange {
 	x := exchanges.Get().(*exchange) //nolint:forcetypeassert // nothing else is put in
-	*x = exchange{
-		p: p, w: w, ctx: ctx, route: r, rail: r.Rail, agent: agent,
-		port: w.port, plain: w.plain, start: p.clock(), scratch: x.scratch,
-	}
+	x.p, x.w, x.ctx, x.route, x.rail, x.agent = p, w, ctx, r, r.Rail, agent
+	x.port, x.plain, x.start = w.port, w.plain, p.clock()
 	x.call.Host, x.call.Method, x.call.Header = host, w.head.method, w.head.fields
-	x.line = Line{Agent: agent, Rail: r.Rail.Name(), Host: host, Method: w.head.method}
+	x.line.Agent, x.line.Rail, x.line.Host, x.line.Method = agent, r.Rail.Name(), host, w.head.method
 	return x
 }
 
@@ -195,10 +193,12 @@ func (x *exchange) close() {
 
 // free gives the exchange's memory to another call. Nothing may use x after it.
 func (x *exchange) free() {
-	if cap(x.scratch) > maxScratch {
-		x.scratch = nil
+	scratch := x.scratch
+	if cap(scratch) > maxScratch {
+		scratch = nil
 	}
-	*x = exchange{scratch: x.scratch}
+	*x = exchange{}
+	x.scratch = scratch
 	exchanges.Put(x)
 }
 
