@@ -130,7 +130,7 @@ func (t *connection) wire(r *route) *wire {
 	}
 	w := &wire{
 		Conn: t.client, raw: t.client.Conn, host: t.host, port: t.port, peer: t.peer, agent: t.agent,
-		times: t.p.times, busy: &t.p.busy,
+		times: t.p.times, busy: &t.p.busy, crowd: t.p.crowd,
 	}
 	if r != nil {
 		w.route, w.maxBody, w.whole = r, int64(r.MaxBody), true

@@ -65,7 +65,8 @@ func (t *tally) add() {
 	t.n++
 }
 
-func (t *tally) done() {
+// done returns how many are left.
+func (t *tally) done() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.n--
@@ -73,6 +74,7 @@ func (t *tally) done() {
 		close(t.none)
 		t.none = nil
 	}
+	return t.n
 }
 
 func (t *tally) count() int {

@@ -131,6 +131,7 @@ type Proxy struct {
 	late    late
 	conns   conns
 	busy    tally
+	crowd   int // see wire
 	counts  counts
 
 	serving context.Context // ends when Drain begins
@@ -175,7 +176,7 @@ func New(o Options) (*Proxy, error) {
 		return nil, fmt.Errorf("make proxy: %w", err)
 	}
 	p.serving, p.stop = context.WithCancel(context.Background())
-	p.conns.limit = o.MaxConns
+	p.conns.limit, p.crowd = o.MaxConns, upstream.Crowd()
 	p.up = upstream.New(upstream.Options{
 		Dial: p.dialUpstream, Trust: p.trust, Timeouts: upstream.Timeouts{Stream: p.times.Stream},
 	})

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -46,6 +47,7 @@ type wire struct {
 	times   *Timeouts
 	whole   bool // a body has one deadline, not one for each read
 	busy    *tally
+	crowd   int // calls under way that keep the machine busy; 0 for never
 
 	// What the Authorization of the last judged call was, as a hash, and its keyed
 	// digest: an agent says the same on every call of a connection.
@@ -133,10 +135,15 @@ func (w *wire) read(p []byte) (int, error) {
 
 // readHead waits for a message and turns its head into the one for the server.
 func (w *wire) readHead() error {
-	w.rest()
+	others := w.rest()
 	if len(w.buf) == 0 {
 		if err := w.idle(); err != nil {
 			return err
+		}
+		if w.crowd > 0 && others >= w.crowd {
+			// The agent needs a while for its next call. To look for it only after
+			// others have had their turn often saves the wait for it.
+			runtime.Gosched()
 		}
 		for n := 0; n == 0; {
 			var err error
@@ -405,8 +412,9 @@ func (w *wire) idle() error {
 	return w.SetReadDeadline(w.readBy)
 }
 
-// rest ends the work on a message and gives back its memory.
-func (w *wire) rest() {
+// rest ends the work on a message and gives back its memory. It returns how many
+// messages others work on.
+func (w *wire) rest() (others int) {
 	if len(w.buf) == 0 && w.mem != nil {
 		if cap(*w.mem) <= 16<<10 {
 			bufs.Put(w.mem)
@@ -415,8 +423,9 @@ func (w *wire) rest() {
 	}
 	if w.working {
 		w.working = false
-		w.busy.done()
+		others = w.busy.done()
 	}
+	return others
 }
 
 func (w *wire) work() {

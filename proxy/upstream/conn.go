@@ -92,6 +92,7 @@ type conn struct {
 	one  [1]byte
 
 	pooled    bool // taken from the pool for this exchange
+	crowded   bool // when it was taken, many others were in use
 	keep      bool // the reply lets the connection live on
 	frame     frame
 	idleFor   time.Duration

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 
 	"github.com/valyala/fasthttp"
 )
@@ -147,6 +148,9 @@ func (c *conn) receive(ctx context.Context, resp *fasthttp.Response, mode Mode, 
 	}()
 	if err = c.setReadDeadline(ctx, c.pool.transport.timeouts.FirstByte); err != nil {
 		return false, err
+	}
+	if c.crowded {
+		runtime.Gosched() // see Crowd
 	}
 	h, err := c.readFinalHead()
 	if err != nil {

@@ -178,6 +178,7 @@ func (t *Transport) popIdle(p *pool) *conn {
 	p.idle[n-1] = nil
 	p.idle = p.idle[:n-1]
 	t.idle--
+	c.crowded = t.open-t.idle > t.crowd
 	return c
 }
 

@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -127,6 +128,7 @@ type Transport struct {
 	timeouts Timeouts
 	maxConns int
 	maxPools int
+	crowd    int
 
 	mu     sync.Mutex
 	pools  map[Key]*pool
@@ -140,7 +142,7 @@ type Transport struct {
 
 // New makes a Transport.
 func New(o Options) *Transport {
-	t := &Transport{dialRaw: o.Dial, trust: o.Trust, timeouts: o.Timeouts, maxConns: o.MaxConns, maxPools: defaultMaxPools, pools: make(map[Key]*pool)}
+	t := &Transport{dialRaw: o.Dial, trust: o.Trust, timeouts: o.Timeouts, maxConns: o.MaxConns, maxPools: defaultMaxPools, crowd: Crowd(), pools: make(map[Key]*pool)}
 	if t.trust == nil {
 		t.trust = func(Key) (Trust, error) { return Trust{}, nil }
 	}
@@ -160,6 +162,11 @@ func New(o Options) *Transport {
 	}
 	return t
 }
+
+// Crowd is how many calls under way keep every processor busy. Beyond it, who has
+// asked for something lets others have their turn before it looks for the answer:
+// often that saves the wait for it.
+func Crowd() int { return 4 * runtime.GOMAXPROCS(0) }
 
 // Do sends req to key and reads the reply into resp. sent is false, and err
 // wraps ErrNotSent, only when provably no byte of the request was written; with
