@@ -192,7 +192,8 @@ type Rail interface {
 	// Name is the rail's name in config, policies and metrics.
 	Name() string
 
-	// Match says by host, method and path alone what a call could be at worst.
+	// Match says by host, method and path, and by whatever in the query could stand
+	// for another method, what a call could be at worst.
 	// For Read the body is not looked at and the call is forwarded as it is;
 	// for every other class the whole call goes to Intent.
 	Match(c *Call) spend.Class

@@ -311,6 +311,12 @@ func TestMatch(t *testing.T) {
 	}{
 		"a GET reads":                           {rails.Call{Host: "api.stripe.com", Method: "GET", Path: "/v1/charges"}, spend.Read},
 		"a HEAD reads":                          {rails.Call{Host: "files.stripe.com", Method: "HEAD", Path: "/v1/files"}, spend.Read},
+		"a GET of a payment method reads":       {rails.Call{Host: "api.stripe.com", Method: "GET", Path: "/v1/charges", Query: "payment_method=pm_1&expand[]=_method&x_method=POST"}, spend.Read},
+		"a GET as a POST is not known":          {rails.Call{Host: "api.stripe.com", Method: "GET", Path: "/v1/charges", Query: "_method=POST&amount=1"}, spend.Unrecognised},
+		"a GET as a POST, last":                 {rails.Call{Host: "api.stripe.com", Method: "GET", Path: "/v1/charges", Query: "amount=1;_METHOD"}, spend.Unrecognised},
+		"a GET as a POST, encoded":              {rails.Call{Host: "api.stripe.com", Method: "GET", Path: "/v1/charges", Query: "a=1&%5fm%65thod=POST"}, spend.Unrecognised},
+		"a GET as a POST, in brackets":          {rails.Call{Host: "api.stripe.com", Method: "HEAD", Path: "/v1/charges", Query: "a=%&+[_method]=POST"}, spend.Unrecognised},
+		"a GET as a POST, with brackets":        {rails.Call{Host: "files.stripe.com", Method: "GET", Path: "/v1/charges", Query: "_method[]=POST"}, spend.Unrecognised},
 		"a GET on an alias is not known":        {rails.Call{Host: "api.stripe.com", Method: "GET", Path: "/v1//charges"}, spend.Unrecognised},
 		"a GET on another host is not known":    {rails.Call{Host: "dashboard.stripe.com", Method: "GET", Path: "/"}, spend.Unrecognised},
 		"a WebSocket is not known":              {rails.Call{Host: "api.stripe.com", Method: "GET", Path: "/", WebSocket: true}, spend.Unrecognised},

@@ -11,6 +11,7 @@
 package stripe
 
 import (
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -58,8 +59,9 @@ func siblings() []string {
 	return []string{"files.stripe.com", "connect.stripe.com", "meter-events.stripe.com", "mcp.stripe.com"}
 }
 
-// Match says Read for a GET or HEAD on a canonical path of a known host, the
-// class of the operation for a write that is listed, and Unrecognised otherwise.
+// Match says Read for a GET or HEAD on a canonical path of a known host whose query
+// names no other method, the class of the operation for a write that is listed, and
+// Unrecognised otherwise.
 // A payment intent is created with or without a charge, so its creation is a
 // Spend here.
 func (r *Rail) Match(c *rails.Call) spend.Class {
@@ -71,6 +73,9 @@ func (r *Rail) Match(c *rails.Call) spend.Class {
 		return spend.Unrecognised
 	}
 	if c.Method == "GET" || c.Method == "HEAD" {
+		if namesMethod(c.Query) {
+			return spend.Unrecognised
+		}
 		return spend.Read
 	}
 	if op, _, err := route(c.Method, c.Path); api && err == nil && op.read != nil {
@@ -163,6 +168,8 @@ func (r *Rail) admit(c *rails.Call) (operation, string, error) {
 		return operation{}, "", rails.Refusef(spend.UnrecognisedCall, "", "Stripe has no WebSocket API")
 	case !api && !slices.Contains(siblings(), c.Host):
 		return operation{}, "", rails.Refusef(spend.UnrecognisedCall, "", "the host %.80q is not known to serve Stripe's API; use api.stripe.com", c.Host)
+	case (c.Method == "GET" || c.Method == "HEAD") && namesMethod(c.Query):
+		return operation{}, "", rails.Refusef(spend.Ambiguous, "_method", "the query of a %s names another method, with which some servers carry it out; leave out _method", c.Method)
 	case c.Method == "GET" || c.Method == "HEAD":
 		return operation{name: "read", class: spend.Read}, "", nil
 	case !slices.Contains([]string{"POST", "DELETE", "PUT", "PATCH"}, c.Method):
@@ -171,6 +178,31 @@ func (r *Rail) admit(c *rails.Call) (operation, string, error) {
 		return unrecognised(), "", nil
 	}
 	return route(c.Method, c.Path)
+}
+
+// namesMethod reports whether a query has a parameter _method, however it is spelled.
+// The first Stripe.js could send nothing but GETs, and made its writes of them so.
+func namesMethod(query string) bool {
+	for rest := query; rest != ""; {
+		segment := rest
+		if i := strings.IndexAny(rest, "&;"); i >= 0 {
+			segment, rest = rest[:i], rest[i+1:]
+		} else {
+			rest = ""
+		}
+		name, _, _ := strings.Cut(segment, "=")
+		if decoded, err := url.QueryUnescape(name); err == nil {
+			name = decoded
+		}
+		name = strings.TrimLeft(name, "[? \t\r\n")
+		if i := strings.IndexAny(name, "[] \t\r\n\x00"); i >= 0 {
+			name = name[:i]
+		}
+		if strings.EqualFold(name, "_method") {
+			return true
+		}
+	}
+	return false
 }
 
 // describe fills in what a leg's operation does not tell from the wire.
