@@ -251,6 +251,8 @@ func TestABatchTooLargeForTheStoreIsSplit(t *testing.T) {
 	g.gate, g.entered = make(chan struct{}), make(chan struct{}, 100)
 	c.store = &gated{Store: narrow{g.Store}, gate: g.gate, entered: g.entered}
 	var wg sync.WaitGroup
+	wg.Go(func() { _ = c.do(context.Background(), put("first", "1")) })
+	<-g.entered // the others are one batch
 	for i := range 20 {
 		wg.Go(func() {
 			if err := c.do(context.Background(), put(fmt.Sprint("k", i), "1")); err != nil {
@@ -258,8 +260,7 @@ func TestABatchTooLargeForTheStoreIsSplit(t *testing.T) {
 			}
 		})
 	}
-	<-g.entered
-	waitFor(t, func() bool { c.mu.Lock(); defer c.mu.Unlock(); return len(c.queue) >= 10 })
+	waitFor(t, func() bool { c.mu.Lock(); defer c.mu.Unlock(); return len(c.queue) == 20 })
 	close(g.gate)
 	wg.Wait()
 	for i := range 20 {
