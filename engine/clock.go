@@ -12,6 +12,12 @@ import (
 const (
 	maxForward = time.Hour
 	maxBack    = 5 * time.Second
+	// maxOff is for how long outgo may have been off. At a start nobody knows how much
+	// time has passed, but a machine without a clock of its own may show any year,
+	// and what is written under a year to come is the ledger's time until then.
+	maxOff = 366 * 24 * time.Hour
+	// maxRead is how long a reading of the clock may take.
+	maxRead = time.Second
 )
 
 // A timekeeper is the engine's clock. It holds the wall clock against the time that
@@ -37,11 +43,19 @@ func newTimekeeper(opt Options) *timekeeper {
 
 // read returns what the clock shows, and the time that has passed since base.
 func (k *timekeeper) read() (wall time.Time, up time.Duration) {
-	wall = k.wall()
-	if k.up != nil {
-		return wall, k.up()
+	if k.up == nil {
+		wall = k.wall()
+		return wall, wall.Sub(k.base)
 	}
-	return wall, wall.Sub(k.base)
+	// The process may stand still, or the machine sleep, between two readings that
+	// belong together: that is no jump.
+	for range 10 {
+		before := k.up()
+		if wall, up = k.wall(), k.up(); up-before <= maxRead {
+			break
+		}
+	}
+	return wall, up
 }
 
 // now is the time to decide by.
@@ -59,15 +73,16 @@ func (k *timekeeper) now() time.Time {
 	k.jump = off
 	k.mu.Unlock()
 	if news {
-		k.alarm(fmt.Errorf("spending is stopped: %s", jumpText(off)))
+		go k.alarm(fmt.Errorf("spending is stopped: %s", jumpText(off)))
 	}
 	return expected
 }
 
-// notBefore has the clock be off if it shows an earlier time than the ledger's last.
-func (k *timekeeper) notBefore(last time.Time) {
+// startAfter has the clock be off if it shows an earlier time than the ledger's last,
+// or one that is years behind it; zero for a new ledger.
+func (k *timekeeper) startAfter(last time.Time) {
 	k.mu.Lock()
-	if k.at.Before(last.Add(-maxBack)) {
+	if k.at.Before(last.Add(-maxBack)) || !last.IsZero() && k.at.After(last.Add(maxOff)) {
 		k.at = last
 	}
 	k.mu.Unlock()

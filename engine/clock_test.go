@@ -111,6 +111,48 @@ func TestAStartBeforeTheLedgersTimeIsAJump(t *testing.T) {
 	w.authorize(charge(100, "caught up"), spend.Forward)
 }
 
+// A machine that starts without a clock of its own may show any year. Nothing is
+// written under one that has not come.
+func TestAStartYearsAfterTheLedgersTimeIsAJump(t *testing.T) {
+	w, _ := ticking(t)
+	held := w.authorize(charge(6000, "held"), spend.Await)
+	const years = 40 * 365 * 24 * time.Hour
+	w.pass(years)
+	w.restart()
+	w.authorize(charge(100, "ahead"), spend.Refuse)
+	w.pass(-years)
+	w.state(held.ID, spend.Held)
+	if r := w.authorize(charge(100, "back"), spend.Forward); !r.Created.Equal(noon) {
+		t.Errorf("the ledger's time is %s, want noon", r.Created)
+	}
+	w.pass(300 * 24 * time.Hour)
+	w.restart()
+	w.authorize(charge(100, "after months off"), spend.Forward)
+}
+
+// The process stands still between the readings of the two clocks, once.
+func TestAPauseWhileTheClockIsReadIsNoJump(t *testing.T) {
+	w, passed := ticking(t)
+	var pauseIn atomic.Int64
+	w.opt.Uptime = func() time.Duration {
+		if pauseIn.Add(-1) == 0 {
+			passed.Add(int64(time.Minute))
+			w.pass(time.Minute)
+		}
+		return time.Duration(passed.Load())
+	}
+	alarms := make(chan error, 100)
+	w.opt.Alarm = func(err error) { alarms <- err }
+	w.restart()
+	for readings := range int64(4) {
+		pauseIn.Store(readings + 1)
+		w.authorize(charge(100, string(spend.NewID(noon))), spend.Forward)
+	}
+	if len(alarms) > 0 {
+		t.Errorf("an operator is told %v", <-alarms)
+	}
+}
+
 // What a person has approved is not lost to a jump: it begins when the clock is back.
 func TestAnApprovedCallOutlivesAJump(t *testing.T) {
 	w, _ := ticking(t)

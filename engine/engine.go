@@ -159,7 +159,7 @@ func (e *Engine) takeOver(ctx context.Context) error {
 		if err := e.loadAPIKeys(r); err != nil {
 			return err
 		}
-		e.time.notBefore(h.Time)
+		e.time.startAfter(h.Time)
 		_, err := e.readPolicies(r)
 		return err
 	})
