@@ -76,7 +76,10 @@ func (x *exchange) lookUp(ctx context.Context, facts []rails.Fact, lookups []rai
 		if len(facts) == maxLookups {
 			return nil, &lookupError{l, fmt.Errorf("more than %d lookups", maxLookups)}
 		}
-		reply, err := x.get(ctx, l, keyHeader, maxLookupReply)
+		reply, err := x.get(ctx, l, maxLookupReply, func(name string) bool {
+			return hasPrefixFold(name, "Content-") || hasPrefixFold(name, "If-") ||
+				equalsAny(name, "Range", "Idempotency-Key", "Accept-Encoding") || keyHeader != "" && strings.EqualFold(name, keyHeader)
+		})
 		if err != nil {
 			return nil, &lookupError{l, err}
 		}
@@ -85,16 +88,14 @@ func (x *exchange) lookUp(ctx context.Context, facts []rails.Fact, lookups []rai
 	return facts, nil
 }
 
-// get reads one object with the call's own credentials, account and version.
-func (x *exchange) get(ctx context.Context, l rails.Lookup, keyHeader string, limit int) (rails.Reply, error) {
+// get reads one object with the call's own header fields, but for those that skip
+// names.
+func (x *exchange) get(ctx context.Context, l rails.Lookup, limit int, skip func(name string) bool) (rails.Reply, error) {
 	if _, _, _, err := rails.CanonicalTarget(l.Target); err != nil {
 		return rails.Reply{}, err
 	}
 	out, in := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
-	x.prepare(out, "GET", l.Target, func(name string) bool {
-		return hasPrefixFold(name, "Content-") || hasPrefixFold(name, "If-") ||
-			equalsAny(name, "Range", "Idempotency-Key", "Accept-Encoding") || keyHeader != "" && strings.EqualFold(name, keyHeader)
-	})
+	x.prepare(out, "GET", l.Target, skip)
 	out.Header.Set("Accept-Encoding", "identity")
 	defer fasthttp.ReleaseRequest(out)
 	defer fasthttp.ReleaseResponse(in)

@@ -171,6 +171,13 @@ func trace(rail rails.Tracer, s rails.Sent, get func(rails.Lookup) (rails.Reply,
 	}
 }
 
+// tellsWho names the fields of a call that say on whose behalf it is made, and how it
+// is to be read: those that repeats of it have in common. No other may have a say in
+// what the provider shows of an earlier call.
+func tellsWho(name string) bool {
+	return equalsAny(name, "Authorization", "User-Agent", "Stripe-Account", "Stripe-Context", "Stripe-Version")
+}
+
 // traced asks the provider, with the credentials of the call at hand, what became
 // of the earlier call that it repeats, and answers it if that is now known. It
 // takes no longer than any other look-up, and is tried once for each call.
@@ -184,7 +191,7 @@ func (x *exchange) traced() bool {
 	defer cancel()
 	began := x.p.clock()
 	o, err := trace(rail, sentAs(&x.request, x.p.sentKey(&x.request)), func(l rails.Lookup) (rails.Reply, error) {
-		return x.get(ctx, l, x.judged.KeyHeader, maxAskedReply)
+		return x.get(ctx, l, maxAskedReply, func(name string) bool { return !tellsWho(name) })
 	})
 	x.line.Upstream += x.since(began)
 	if err != nil || o.Result == spend.Uncertain || o.Result == spend.DidNot && x.since(x.request.Began) < failureStands {

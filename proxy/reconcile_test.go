@@ -179,3 +179,50 @@ func TestAReadersAccountMayBeAnother(t *testing.T) {
 		})
 	}
 }
+
+// What a repeat adds to the call that it repeats has no say in what the provider
+// shows of that.
+func TestARepeatAsksWithWhatItHasInCommonWithTheCall(t *testing.T) {
+	var drop atomic.Bool
+	asked := make(chan http.Header, 1)
+	s := newStripeWorldOn(t, sandbox.New(sandbox.Options{
+		Before: func(r *http.Request) error {
+			if r.Method == http.MethodGet {
+				asked <- r.Header.Clone()
+			}
+			return nil
+		},
+		After: func(*http.Request) error {
+			if drop.Load() {
+				return sandbox.ErrDrop
+			}
+			return nil
+		},
+	}))
+	drop.Store(true)
+	s.call("k1", "/v1/charges", charge+"2000")
+	drop.Store(false)
+	req, err := http.NewRequest(http.MethodPost, "https://api.stripe.com/v1/charges", strings.NewReader(charge+"2000"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]string{
+		"Authorization": "Bearer sk_test_123", "Content-Type": "application/x-www-form-urlencoded", "Idempotency-Key": "k1",
+		"Stripe-Livemode": "false", "X-Extra": "1", "Range": "bytes=0-1", "If-None-Match": "x",
+	} {
+		req.Header.Set(name, value)
+	}
+	resp, err := s.client(nil).Do(req)
+	if a := read(t, resp, err); a.status != 200 {
+		t.Fatalf("answer = %+v", a)
+	}
+	h := <-asked
+	for _, name := range []string{"Idempotency-Key", "Stripe-Livemode", "X-Extra", "Range", "If-None-Match", "Content-Type"} {
+		if h.Get(name) != "" {
+			t.Errorf("it asked with %s: %s", name, h.Get(name))
+		}
+	}
+	if h.Get("Authorization") != "Bearer sk_test_123" || h.Get("Accept-Encoding") != "identity" {
+		t.Errorf("it asked with %v", h)
+	}
+}
