@@ -79,6 +79,11 @@ func (e *Engine) begin(t *txn, id, fresh spend.ID, in spend.Intent) (spend.Rulin
 		return spend.Ruling{}, err
 	}
 	t.begun = append(t.begun, r.ID)
+	if t.now.Sub(r.Created) > sentLate {
+		if err := e.keys.remark(t, r.Seq, agelessMark, 0); err != nil {
+			return spend.Ruling{}, err
+		}
+	}
 	r.Intent, r.Began = in, t.now
 	r.Intent.Claims.Authorization = ""
 	if err := e.reserve(t, set, &r, false); err != nil {

@@ -49,13 +49,18 @@ func owned(a budget.Account, r *spend.Request) (rs []spend.Reservation) {
 	return rs
 }
 
+// sentLate is how long after it was made a request is sent so late that it counts
+// apart from others of its time.
+const sentLate = 48 * time.Hour
+
 // facts yields what p sees of the ledger: the payments since its month began,
 // whatever is still open, and what counts at any age. An error ends the sequence
 // and is left in failed.
 func (e *Engine) facts(t *txn, p *policy.Policy, touched map[spend.ID]*spend.Request, failed *error) iter.Seq[budget.Fact] {
-	// A month's start in any zone lies within a day of UTC's, and a hold may have
-	// begun before the month in which it was sent.
-	since := time.Date(t.now.Year(), t.now.Month(), 1, 0, 0, 0, 0, time.UTC).AddDate(0, 0, -1).Add(-e.opt.Expire - e.opt.Keep)
+	// What is sent later after its making is ageless. A day more is for zones that skip
+	// the midnight of a first day.
+	local := t.now.In(p.Location())
+	since := time.Date(local.Year(), local.Month(), 1, 0, 0, 0, 0, local.Location()).Add(-24*time.Hour - sentLate)
 	return func(yield func(budget.Fact) bool) {
 		for _, with := range [...]marks{openMark, agelessMark, anyMark} {
 			for r, err := range e.indexed(t, with) {
