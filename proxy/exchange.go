@@ -86,7 +86,7 @@ type exchange struct {
 
 	reply   rails.Reply     // as the rail reads it
 	room    [16]rails.Field // memory for the reply's fields
-	scratch []byte          // memory for what is hashed
+	scratch []byte          // memory for what is hashed, or encoded and copied
 }
 
 // exchanges are those that have ended, without anything but their scratch: one is

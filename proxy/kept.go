@@ -17,9 +17,6 @@ import (
 // maxKept is the longest reply, encoded, that is kept for repeats.
 const maxKept = 256 << 10
 
-// keptHead is about the length of a reply's head as it is kept.
-const keptHead = 512
-
 // keptVersion is the first byte of an encoded reply.
 const keptVersion = 1
 
@@ -27,14 +24,20 @@ const keptVersion = 1
 // a version byte, status, number of fields, the fields' names and values, then the
 // body; numbers are uvarints, strings stand behind their length.
 func keep(in *fasthttp.Response) []byte {
-	body := in.Body()
-	return append(keepHead(in, len(body)), body...)
+	kept, _ := keepVia(nil, in)
+	return kept
 }
 
-// keepHead encodes what stands before the body, in memory for a body of room bytes
-// as well.
-func keepHead(in *fasthttp.Response, room int) []byte {
-	b := make([]byte, 0, keptHead+room)
+// keepVia is keep with memory for the head, which it returns for the next reply: what
+// is kept has memory of its own, and no more than it needs.
+func keepVia(scratch []byte, in *fasthttp.Response) (kept, head []byte) {
+	head, body := appendHead(scratch[:0], in), in.Body()
+	kept = make([]byte, 0, len(head)+len(body))
+	return append(append(kept, head...), body...), head
+}
+
+// appendHead appends to b what stands before the body.
+func appendHead(b []byte, in *fasthttp.Response) []byte {
 	b = append(b, keptVersion)
 	b = binary.AppendUvarint(b, uint64(in.StatusCode())) //nolint:gosec // a status has three digits
 	at, fields := len(b), 0

@@ -68,7 +68,7 @@ func (x *exchange) forward(wrap func(io.ReadCloser) io.ReadCloser) (sent bool, e
 
 // settle reads the receipt off the reply, records it, and passes the reply on.
 func (x *exchange) settle() {
-	kept := keep(&x.ctx.Response)
+	kept := x.keep()
 	o := x.outcome(kept)
 	if o.Result == spend.Uncertain && mayBeCut(&x.ctx.Response) {
 		x.line.Err = "the reply may have been cut short"
@@ -86,6 +86,12 @@ func (x *exchange) settle() {
 	x.line.Code = o.Why
 	x.clean()
 	x.landAs(landed, kept)
+}
+
+// keep encodes the reply.
+func (x *exchange) keep() (kept []byte) {
+	kept, x.scratch = keepVia(x.scratch, &x.ctx.Response)
+	return kept
 }
 
 // mayBeCut reports whether nothing tells that a reply is whole. One that proves
@@ -210,7 +216,7 @@ func (x *exchange) bookAnother() {
 	if x.ctx.Response.IsBodyStream() {
 		return
 	}
-	o := x.outcome(keep(&x.ctx.Response))
+	o := x.outcome(x.keep())
 	if id := o.Receipt.TransactionID; known == "" || o.Result != spend.Happened || o.Receipt.Amount.IsZero() || id == "" || id == known {
 		return
 	}

@@ -42,7 +42,7 @@ type streamed struct {
 
 // wrap makes the streamed reply of a call of the body that upstream passes.
 func (x *exchange) wrap(body io.ReadCloser) io.ReadCloser {
-	s := &streamed{x: x, body: body, head: keepHead(&x.ctx.Response, 0), in: make([]byte, 16<<10)}
+	s := &streamed{x: x, body: body, head: appendHead(nil, &x.ctx.Response), in: make([]byte, 16<<10)}
 	if upstream.IsEventStream(&x.ctx.Response) {
 		s.events = new(events)
 	}
