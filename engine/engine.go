@@ -104,6 +104,7 @@ type Engine struct {
 	filling  atomic.Int32 // changes of policies that are under way
 	inquired inquired
 	dropped  dropped
+	packing  packing
 
 	mu      sync.Mutex
 	waiters map[spend.ID]map[chan struct{}]string // wake-up channel to the dedup key that waits
@@ -132,6 +133,7 @@ func Open(ctx context.Context, opt Options) (*Engine, error) {
 		left:    make(map[spend.ID]departure),
 		watch:   make(map[chan spend.Request]struct{}),
 		closing: make(chan struct{}),
+		packing: newPacking(),
 	}
 	background, cancel := context.WithCancel(context.Background())
 	e.cancel = cancel

@@ -3,7 +3,10 @@ package engine
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -145,26 +148,51 @@ func TestManyRepliesAreDroppedInBoundedCommits(t *testing.T) {
 }
 
 func TestAReplyComesOutAsItWentIn(t *testing.T) {
+	p := newPacking()
 	rapid.Check(t, func(rt *rapid.T) {
 		reply := bytes.Repeat(rapid.SliceOf(rapid.Byte()).Draw(rt, "piece"), rapid.IntRange(0, 200).Draw(rt, "times"))
-		got, err := unpack(pack(reply))
+		for range rapid.IntRange(0, 4).Draw(rt, "common") {
+			from := rapid.IntRange(0, len(commonText)-1).Draw(rt, "from")
+			reply = append(reply, commonText[from:min(len(commonText), from+rapid.IntRange(1, 900).Draw(rt, "length"))]...)
+		}
+		got, err := p.unpack(p.pack(reply))
 		if err != nil || !bytes.Equal(got, reply) {
 			rt.Fatalf("%d bytes became %d: %v", len(reply), len(got), err)
 		}
 	})
+	noise := make([]byte, 300<<10)
+	_, _ = rand.Read(noise)
+	for _, long := range [][]byte{noise, bytes.Repeat([]byte(commonText), 50), append(noise[:64<<10], commonText...), append([]byte(commonText), noise...)} {
+		if got, err := p.unpack(p.pack(long)); err != nil || !bytes.Equal(got, long) {
+			t.Errorf("%d bytes became %d: %v", len(long), len(got), err)
+		}
+	}
 	text := bytes.Repeat([]byte(`  "amount_received": 2000,`+"\n"), 90)
-	if n := len(pack(text)); n > len(text)/4 {
+	if n := len(p.pack(text)); n > len(text)/4 {
 		t.Errorf("%d bytes of JSON are packed into %d", len(text), n)
 	}
 }
 
+// Replies that are kept under one number of the form must be read with the text that
+// they were packed with.
+func TestAnotherTextHasAnotherNumber(t *testing.T) {
+	const number, text = 2, "68febe4cbcb84e19144c4157b7ec81cfaaeb695d48899fc1a5cb0d0d595f0bb7"
+	if got := fmt.Sprintf("%x", sha256.Sum256([]byte(commonText))); packed != number || got != text {
+		t.Errorf("replies.txt (%s) or the number %d has changed: change both, here too", got, packed)
+	}
+	if b := newPacking().pack([]byte("x")); b[0] != packed {
+		t.Errorf("%x", b)
+	}
+}
+
 func FuzzUnpack(f *testing.F) {
+	p := newPacking()
 	f.Add([]byte{})
 	f.Add([]byte("plain"))
-	f.Add(pack([]byte("HTTP/1.1 200 OK")))
+	f.Add(p.pack([]byte("HTTP/1.1 200 OK")))
 	f.Add([]byte{packed, 0xff, 0xff, 0xff, 0xff, 0x0f})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if reply, err := unpack(b); err == nil && len(reply) > maxUnpacked {
+		if reply, err := p.unpack(b); err == nil && len(reply) > maxUnpacked {
 			t.Fatalf("%d bytes", len(reply))
 		}
 	})
