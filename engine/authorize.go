@@ -23,13 +23,6 @@ const (
 	maxLeft     = 1024 // calls that are remembered to have left, before those past their grace are dropped
 )
 
-// dedup is the value at keys.dedup. The fingerprint that belongs to the key is
-// that of the request.
-type dedup struct {
-	Request spend.ID  `json:"request"`
-	At      time.Time `json:"at"`
-}
-
 // Authorize rules on a call. What repeats an earlier call is joined to its
 // request; anything else is evaluated, and an allowed payment has begun,
 // durably and with its money reserved, when Authorize returns Forward. An error
@@ -98,8 +91,7 @@ func opening(r *spend.Request) spend.Next {
 // no other live call waits. reused means the same key with another content.
 func (e *Engine) earlier(t *txn, in *spend.Intent) (r *spend.Request, reused bool, err error) {
 	if in.DedupKey != "" {
-		var d dedup
-		err := getJSON(t, e.keys.dedup(in.DedupKey), &d)
+		d, err := e.keys.readDedup(t, in.DedupKey)
 		switch {
 		case err == nil && t.now.Sub(d.At) < dedupKept:
 			q, err := e.load(t, d.Request)
@@ -181,7 +173,7 @@ func (e *Engine) repeat(t *txn, r *spend.Request, in *spend.Intent) (spend.Rulin
 func (e *Engine) remember(t *txn, r *spend.Request, in *spend.Intent) error {
 	if in.DedupKey != "" {
 		d := dedup{Request: r.ID, At: t.now}
-		if err := putJSON(t, e.keys.dedup(in.DedupKey), d); err != nil {
+		if err := t.Put(e.keys.dedup(in.DedupKey), d.stored()); err != nil {
 			return err
 		}
 	}
