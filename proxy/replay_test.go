@@ -134,3 +134,22 @@ func TestALongReplyIsReplayedAsItComes(t *testing.T) {
 		}
 	}
 }
+
+// Who asks for the reply to a payment that was made is never told that nothing was
+// sent, for it would be made again.
+func TestAReplayThatCannotBeHadDoesNotInviteASecondPayment(t *testing.T) {
+	w := newWorld(t, nil)
+	w.gate.authorize = func(in spend.Intent) (spend.Ruling, error) {
+		return spend.Ruling{Next: spend.Replay, Request: spend.Request{
+			ID: "req-1", State: spend.Settled, Transaction: "tx", Began: time.Now(), Intent: in,
+		}}, nil
+	}
+	w.up.Close()
+	a := w.post("/pay", "amount=5", "Idempotency-Key", "k")
+	if a.status != 429 || a.header.Get("Outgo-Decision") != "unknown" || a.header.Get("Outgo-Code") != string(spend.UpstreamFailed) {
+		t.Errorf("answer = %+v", a)
+	}
+	if strings.Contains(a.body, "Nothing was sent") || !strings.Contains(a.body, "under the same idempotency key") {
+		t.Errorf("it says %s", a.body)
+	}
+}

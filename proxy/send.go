@@ -200,7 +200,11 @@ func (x *exchange) replay() {
 		x.bookAnother()
 		x.clean()
 	case !sent || errors.Is(err, upstream.ErrNotSent):
-		x.unreachable(err)
+		// Not "nothing was sent": whoever believes that pays again under a new key.
+		x.line.Err = err.Error()
+		x.answer(rails.Answer{Situation: rails.Uncertain, Code: spend.UpstreamFailed, Request: x.request.ID,
+			Message: fmt.Sprintf("this call was sent before and is settled (request %s), and its reply is with %s, which cannot be reached now. Send it again later under the same idempotency key; under a new one it would be paid twice.",
+				x.request.ID, x.call.Host)})
 	default:
 		x.line.Err = err.Error()
 		x.cut()
