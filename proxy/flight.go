@@ -44,8 +44,9 @@ const (
 	appear = time.Second
 	// lingering bounds the flights that can be joined after their end, for a
 	// ruling to follow may arrive later than the reply.
-	lingering    = 256
-	lingeringFor = 2 * time.Second
+	lingering      = 256
+	lingeringFor   = 2 * time.Second
+	lingeringBytes = 32 << 20 // of their replies, together
 )
 
 // flights are the calls under way, by request.
@@ -56,11 +57,13 @@ type flights struct {
 	ended  [lingering]endedFlight // a ring
 	first  int                    // of ended, the oldest
 	count  int                    // of those in ended
+	bytes  int                    // of their replies
 }
 
 type endedFlight struct {
-	id spend.ID
-	at time.Time
+	id    spend.ID
+	at    time.Time
+	bytes int
 }
 
 // open starts the flight of a request.
@@ -87,12 +90,14 @@ func (s *flights) land(id spend.ID, f *flight, how ending, reply []byte, now tim
 	if f.done != nil {
 		close(f.done)
 	}
-	for s.count > 0 && (s.count == lingering || now.Sub(s.ended[s.first].at) > lingeringFor) {
+	s.bytes += len(reply)
+	for s.count > 0 && (s.count == lingering || s.bytes > lingeringBytes || now.Sub(s.ended[s.first].at) > lingeringFor) {
 		delete(s.byID, s.ended[s.first].id)
+		s.bytes -= s.ended[s.first].bytes
 		s.ended[s.first] = endedFlight{}
 		s.first, s.count = (s.first+1)%lingering, s.count-1
 	}
-	s.ended[(s.first+s.count)%lingering] = endedFlight{id, now}
+	s.ended[(s.first+s.count)%lingering] = endedFlight{id, now, len(reply)}
 	s.count++
 }
 

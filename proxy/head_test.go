@@ -176,6 +176,18 @@ func TestFlightsThatEndedAreForgottenInTime(t *testing.T) {
 	if n := len(s.byID); n != 1 {
 		t.Errorf("%d flights are remembered later", n)
 	}
+	long := make([]byte, maxReply)
+	for i := range lingering {
+		id := spend.ID(fmt.Sprint("long", i))
+		s.land(id, s.open(id), landed, long, now.Add(lingeringFor+1))
+	}
+	if n := len(s.byID); n != lingeringBytes/maxReply || s.bytes != lingeringBytes {
+		t.Errorf("%d flights with long replies are remembered, of %d bytes", n, s.bytes)
+	}
+	s.land("last", s.open("last"), landed, nil, now.Add(2*lingeringFor+2))
+	if n := len(s.byID); n != 1 || s.bytes != 0 {
+		t.Errorf("%d flights are remembered in the end, of %d bytes", n, s.bytes)
+	}
 }
 
 func TestAFollowerMayComeBeforeItsFlight(t *testing.T) {
