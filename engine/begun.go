@@ -23,7 +23,7 @@ type begun struct {
 
 type begunRequest struct {
 	stored  []byte
-	request spend.Request // a clone, shared with nobody
+	request *spend.Request // a clone, which nobody changes
 }
 
 // get returns the request that stored is the stored form of, if it is kept. It
@@ -39,7 +39,7 @@ func (k *begun) get(id spend.ID, stored []byte) (spend.Request, bool) {
 }
 
 // put keeps r, whose stored form is stored, while it is executing; not if reading
-// that form would give another request. What r refers to must not change any more.
+// that form would give another request. It is r's owner from then on.
 func (k *begun) put(r *spend.Request, stored []byte, exact bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -53,7 +53,6 @@ func (k *begun) put(r *spend.Request, stored []byte, exact bool) {
 	if len(k.byID) >= maxBegun {
 		clear(k.byID) // those that nobody ends would fill it
 	}
-	own := *r
-	own.Intent.Claims.Authorization, own.Intent.LookedUp = "", time.Time{} // neither is stored
-	k.byID[r.ID] = begunRequest{stored, own}
+	r.Intent.Claims.Authorization, r.Intent.LookedUp = "", time.Time{} // neither is stored
+	k.byID[r.ID] = begunRequest{stored, r}
 }

@@ -81,6 +81,7 @@ type committer struct {
 	batch, own *overlay       // of the batch and of one action, emptied for each
 	wrote      map[string]int // who of the batch wrote a key last, by its number in deeds
 	deeds      []deeds
+	entries    *audit.Batch // of the batch
 
 	mu       sync.Mutex
 	queue    []*pending
@@ -104,6 +105,7 @@ func newCommitter(st store.Store, clock func() time.Time, k keys, h *History) *c
 	return &committer{
 		store: st, clock: clock, head: k.head(), chain: h.chain, anchor: h.anchor,
 		warm: newWarm(st, k.warm), wrote: make(map[string]int),
+		entries: h.chain.Batch(audit.Mark{}),
 	}
 }
 
@@ -425,17 +427,17 @@ func (c *committer) enter(head audit.Mark) (audit.Mark, error) {
 			d.records = append(d.records, r)
 		}
 	}
-	entries := c.chain.Batch(head, 0)
+	c.entries.Again(head)
 	for _, d := range c.deeds {
 		audit.Sort(d.records)
 		d.entries[len(d.entries)-1].Records = d.records
 		for _, e := range d.entries {
-			if err := entries.Add(c.batch, e); err != nil {
+			if err := c.entries.Add(c.batch, e); err != nil {
 				return head, err
 			}
 		}
 	}
-	return entries.Seal(c.batch)
+	return c.entries.Seal(c.batch)
 }
 
 // check holds an action to the bound on values, and to what the chain can hold.

@@ -45,11 +45,11 @@ func readID(b [16]byte) spend.ID {
 
 // digit is the value of a hex digit in lower case, 255 for another byte.
 func digit(c byte) byte {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0'
-	case 'a' <= c && c <= 'f':
-		return c - 'a' + 10
+	if n := c - '0'; n <= 9 {
+		return n
+	}
+	if n := c - 'a'; n <= 5 {
+		return n + 10
 	}
 	return 255
 }

@@ -24,7 +24,8 @@ import (
 	"github.com/outgo/outgo/engine/store"
 )
 
-// Sealer keeps secrets at rest; ad binds a sealed value to its place. Digest is a
+// Sealer keeps secrets at rest; ad binds a sealed value to its place. Seal keeps
+// nothing of the plaintext, whose memory is used again. Digest is a
 // keyed digest of parts under a label, which nobody without the key can compute.
 type Sealer interface {
 	Seal(plaintext []byte, ad string) []byte
@@ -251,8 +252,20 @@ func (e *Engine) save(t *txn, r *spend.Request, d deed) error {
 	return e.rewrite(t, r)
 }
 
+// give is save for a caller who does not touch r again.
+func (e *Engine) give(t *txn, r *spend.Request, d deed) error {
+	t.recordDeed(r, d)
+	return e.keep(t, r)
+}
+
 // rewrite is save without an entry of its own.
 func (e *Engine) rewrite(t *txn, r *spend.Request) error {
+	own := r.Clone() // whose caller gets r, to do with as it likes
+	return e.keep(t, &own)
+}
+
+// keep writes r, which is nobody else's.
+func (e *Engine) keep(t *txn, r *spend.Request) error {
 	stored, exact, err := e.keys.storedRequest(r)
 	if err != nil {
 		return err
@@ -260,10 +273,9 @@ func (e *Engine) rewrite(t *txn, r *spend.Request) error {
 	if err := t.Put(e.keys.request(r.ID), stored); err != nil {
 		return err
 	}
-	saved := r.Clone() // whose caller gets r, to do with as it likes
 	t.then(func() {
-		e.begun.put(&saved, stored, exact)
-		e.wake(saved)
+		e.begun.put(r, stored, exact)
+		e.wake(r)
 	})
 	return nil
 }
@@ -378,7 +390,7 @@ func (e *Engine) attended(id spend.ID, key string) bool {
 	return false
 }
 
-func (e *Engine) wake(r spend.Request) {
+func (e *Engine) wake(r *spend.Request) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for w := range e.waiters[r.ID] {

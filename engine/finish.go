@@ -25,7 +25,7 @@ func (e *Engine) Finish(ctx context.Context, id spend.ID, o spend.Outcome) error
 	var sealed []byte
 	var digest audit.Hash
 	if o.Reply != nil {
-		sealed, digest = e.sealer.Seal(e.packing.pack(o.Reply), e.keys.sealedReply(id)), audit.Sum(o.Reply)
+		sealed, digest = e.packing.sealed(e.sealer, o.Reply, e.keys.sealedReply(id)), audit.Sum(o.Reply)
 	}
 	err := e.commit.do(ctx, func(t *txn) error {
 		r, err := e.load(t, id)
@@ -45,7 +45,7 @@ func (e *Engine) Finish(ctx context.Context, id spend.ID, o spend.Outcome) error
 		if o.Receipt.Source == spend.FromClaim {
 			d.who = agentName(r.Intent.Agent)
 		}
-		return e.save(t, &r, d)
+		return e.give(t, &r, d)
 	})
 	if err != nil {
 		return fmt.Errorf("finish: %w", err)

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -130,15 +131,38 @@ var commonText string
 // packing makes replies smaller before they are sealed, which nothing can do
 // afterwards. It takes microseconds, and less than writing what it saves: a reply
 // would be the larger part of what a payment writes.
-type packing struct{ common *s2.Dict }
+type packing struct {
+	common *s2.Dict
+	room   *sync.Pool // of *[]byte, for what is packed and not yet sealed
+}
 
-func newPacking() packing { return packing{s2.MakeDict([]byte(commonText), nil)} }
+func newPacking() packing {
+	return packing{s2.MakeDict([]byte(commonText), nil), &sync.Pool{New: func() any { return new([]byte) }}}
+}
 
-func (p packing) pack(reply []byte) []byte {
-	out := make([]byte, 1+s2.MaxEncodedLen(len(reply)))
+func (p packing) pack(reply []byte) []byte { return p.packIn(nil, reply) }
+
+// packIn is pack in the memory of out, where that is enough.
+func (p packing) packIn(out, reply []byte) []byte {
+	out = slices.Grow(out[:0], 1+s2.MaxEncodedLen(len(reply)))
+	out = out[:cap(out)]
 	out[0] = packed
 	return out[:1+len(p.common.Encode(out[1:], reply))]
 }
+
+// sealed packs a reply and seals it for a place.
+func (p packing) sealed(s Sealer, reply []byte, place string) []byte {
+	room := p.room.Get().(*[]byte) //nolint:errcheck,forcetypeassert // nothing else is in it
+	*room = p.packIn(*room, reply)
+	sealed := s.Seal(*room, place)
+	if cap(*room) <= maxRoom {
+		p.room.Put(room)
+	}
+	return sealed
+}
+
+// maxRoom bounds the memory that is kept for the next reply.
+const maxRoom = 64 << 10
 
 // unpack returns what pack was given.
 func (p packing) unpack(b []byte) ([]byte, error) {

@@ -135,7 +135,7 @@ func remembersWhatIsStored(rt *rapid.T, e *Engine, st store.Store) {
 				rt.Fatalf("%s is remembered as %q and stored as %q, %v", id, known.stored, stored, err)
 			}
 			want, err := e.keys.readRequest(id, key, stored)
-			if err != nil || !reflect.DeepEqual(known.request, want) {
+			if err != nil || !reflect.DeepEqual(*known.request, want) {
 				rt.Fatalf("%s is remembered as %+v and read as %+v, %v", id, known.request, want, err)
 			}
 		}

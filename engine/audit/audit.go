@@ -103,7 +103,7 @@ func (c *Chain) Append(tx store.Tx, e Entry) error {
 	if err != nil {
 		return fmt.Errorf("append audit entry: %w", err)
 	}
-	b := c.Batch(head, 0)
+	b := c.Batch(head)
 	if err := b.Add(tx, e); err != nil {
 		return err
 	}

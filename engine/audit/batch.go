@@ -3,6 +3,7 @@ package audit
 import (
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/outgo/outgo/engine/spend"
 	"github.com/outgo/outgo/engine/store"
@@ -19,16 +20,20 @@ type Batch struct {
 	head  Mark
 	first uint64 // sequence of the first entry in value
 	value []byte
-	room  int // of a value, as far as is known
+	room  []byte // memory for the first value of a transaction
+	taken bool   // by that of the present one
 }
 
 // entryPage is how many keys of entries are read at a time; most hold few, and none
 // much more than splitBytes twice over.
 const entryPage = 32
 
-// Batch begins a batch behind head, which Head has returned. Bytes is about how many
-// it will have.
-func (c *Chain) Batch(head Mark, bytes int) *Batch { return &Batch{chain: c, head: head, room: bytes} }
+// Batch begins a batch behind head, which Head has returned.
+func (c *Chain) Batch(head Mark) *Batch { return &Batch{chain: c, head: head} }
+
+// Again begins the batch of a further transaction behind head, in the memory of the
+// one before, whose writes nobody may look at any more.
+func (b *Batch) Again(head Mark) { *b = Batch{chain: b.chain, head: head, room: b.room} }
 
 // Add puts e at the end of the chain. It sets Seq, Prev and Hash itself; At must
 // not be zero. Records beyond what one entry holds go into further ones.
@@ -56,7 +61,10 @@ func (b *Batch) link(tx store.Tx, e Entry) error {
 	}
 	if len(b.value) == 0 {
 		b.first = e.Seq
-		b.value = make([]byte, 0, min(max(size, b.room), splitBytes+size))
+		if b.value = nil; !b.taken {
+			b.value, b.taken = b.room[:0], true
+		}
+		b.value = slices.Grow(b.value, size)
 	}
 	var err error
 	if b.value, err = e.append(b.value); err != nil {
@@ -81,6 +89,9 @@ func (b *Batch) write(tx store.Tx) error {
 		return nil
 	}
 	err := tx.Put(b.chain.entryKey(b.first), b.value)
+	if cap(b.value) > cap(b.room) {
+		b.room = b.value[:0] // for the next transaction
+	}
 	b.value = nil
 	return err
 }

@@ -108,7 +108,7 @@ func (l *ledger) run(n int) {
 			if err != nil {
 				return err
 			}
-			l.batch = l.chain.Batch(head, 0)
+			l.batch = l.chain.Batch(head)
 			for range batch {
 				e, writes := l.action()
 				if err := l.commit(tx, e, writes); err != nil {

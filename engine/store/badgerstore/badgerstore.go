@@ -65,6 +65,8 @@ type Store struct {
 	// commit is (*badger.Txn).Commit; a test puts a failing disk in its place.
 	commit func(*badger.Txn) error
 
+	rooms sync.Pool // see tx
+
 	mu     sync.Mutex     // guards closed, broken and the first Add of inUse
 	closed bool           // set by the first Close
 	broken error          // set once a commit's outcome is unknown
@@ -280,7 +282,7 @@ func (s *Store) attempt(ctx context.Context, fn func(store.Tx) error) (again boo
 	defer s.inUse.Done()
 	t := s.db.NewTransaction(true)
 	defer t.Discard()
-	x := &tx{reader: reader{txn: t}}
+	x := &tx{reader: reader{txn: t}, rooms: &s.rooms}
 	defer x.end()
 	if err := fn(x); err != nil {
 		return false, err
@@ -298,6 +300,7 @@ func (s *Store) attempt(ctx context.Context, fn func(store.Tx) error) (again boo
 	}
 	err = s.commit(t)
 	if err == nil {
+		x.release()
 		err = s.disk.standing()
 	}
 	return s.settle(err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -37,7 +38,9 @@ type reader struct {
 // came before the failure, half of what fn meant.
 type tx struct {
 	reader
-	own []byte // room for copies of what is written
+	rooms *sync.Pool // of *[chunk]byte
+	own   []byte     // room for copies of what is written
+	used  []*[chunk]byte
 }
 
 var (
@@ -151,19 +154,32 @@ func (x *tx) Put(key string, value []byte) error {
 
 // chunk is how much room is made for copies at a time: a commit of many small
 // values would otherwise make thousands of small ones.
-const chunk = 32 << 10
+const chunk = 64 << 10
 
-// copied returns a copy that lives as long as the transaction.
+// copied returns a copy that lives until release.
 func copied[T string | []byte](x *tx, v T) []byte {
-	if len(v) > chunk/4 {
+	if len(v) > chunk/2 {
 		return append([]byte(nil), v...)
 	}
 	if cap(x.own)-len(x.own) < len(v) {
-		x.own = make([]byte, 0, chunk)
+		room, ok := x.rooms.Get().(*[chunk]byte)
+		if !ok {
+			room = new([chunk]byte)
+		}
+		x.used, x.own = append(x.used, room), room[:0]
 	}
 	from := len(x.own)
 	x.own = append(x.own, v...)
 	return x.own[from:len(x.own):len(x.own)]
+}
+
+// release gives back the room of the copies, once Badger has done with them: it
+// copies keys and values into its log and its memory table before a commit returns.
+func (x *tx) release() {
+	for _, room := range x.used {
+		x.rooms.Put(room)
+	}
+	x.used, x.own = nil, nil
 }
 
 // Delete removes key, which may be absent.
