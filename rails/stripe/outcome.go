@@ -14,8 +14,8 @@ import (
 // Only an error that Stripe gives before it acts, a declined card, or an object
 // that is canceled or failed is DidNot. A payment that may still complete by
 // itself has Happened, with all it may take.
-// Whatever else comes back (409, 5xx, a reused idempotency key, bytes that are
-// not the object expected) is Uncertain.
+// Whatever else comes back (409, 5xx, a reused idempotency key, an expansion that
+// cannot be made, bytes that are not the object expected) is Uncertain.
 func (r *Rail) Outcome(in *spend.Intent, reply *rails.Reply) spend.Outcome {
 	if in == nil || reply == nil {
 		return spend.Outcome{Result: spend.Uncertain, Why: spend.OutcomeUnknown}
@@ -53,11 +53,19 @@ func fail(status int, object *fact, receipt spend.Receipt) spend.Outcome {
 	switch status {
 	case 400, 401, 402, 403, 404, 429:
 		// The same key was used for another call, and how that one ended is not said.
-		if problem.text("type") != "idempotency_error" {
+		if problem.text("type") != "idempotency_error" && !isOfReply(problem) {
 			out.Result, out.Why = spend.DidNot, spend.UpstreamFailed
 		}
 	}
 	return out
+}
+
+// isOfReply reports whether an error may be one of writing the reply, when the call
+// has been carried out. What expand names is looked at for the reply alone ("This
+// property cannot be expanded"), and Stripe does not say that it looks before it
+// acts: an agent that asks for nonsense must not thereby spend uncounted.
+func isOfReply(problem *fact) bool {
+	return strings.HasPrefix(problem.text("param"), "expand") || strings.Contains(strings.ToLower(problem.text("message")), "expand")
 }
 
 // settle weighs the object that a successful reply holds.
