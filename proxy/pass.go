@@ -21,20 +21,19 @@ func (x *exchange) pass(query string, body []byte) {
 	if query != "" || x.call.HasQuery && x.call.Query == query {
 		target += "?" + query
 	}
-	out := fasthttp.AcquireRequest()
 	keyed := x.judged.Key != "" && x.judged.KeyHeader != ""
-	x.prepare(out, x.call.Method, target, func(name string) bool {
-		return keyed && strings.EqualFold(name, x.judged.KeyHeader)
-	})
+	x.write(target, func(name string) bool { return keyed && strings.EqualFold(name, x.judged.KeyHeader) })
 	if keyed {
-		out.Header.Set(x.judged.KeyHeader, x.upstreamKey())
+		x.scratch = appendField(x.scratch, x.judged.KeyHeader, x.upstreamKey())
 	}
+	out := fasthttp.AcquireRequest()
+	out.Header.SetMethod(x.call.Method)
 	if len(body) > 0 {
 		out.SetBodyRaw(body)
 	}
 	began := x.p.clock()
 	x.forwarded = x.line.Class != spend.Read
-	sent, err := x.p.up.Do(context.Background(), x.key(), out, &x.ctx.Response, upstream.Mode{Stream: true, MaxReply: maxWhole})
+	sent, err := x.p.up.Do(context.Background(), x.key(), out, &x.ctx.Response, upstream.Mode{Head: x.scratch, Stream: true, MaxReply: maxWhole})
 	fasthttp.ReleaseRequest(out)
 	x.line.Upstream += x.since(began)
 	switch {

@@ -47,19 +47,20 @@ func (x *exchange) forward(wrap func(io.ReadCloser) io.ReadCloser) (sent bool, e
 	if x.judged.Query != "" {
 		target += "?" + x.judged.Query
 	}
-	out := fasthttp.AcquireRequest()
-	x.prepare(out, x.call.Method, target, func(name string) bool {
-		return strings.EqualFold(name, "Accept-Encoding") || x.judged.KeyHeader != "" && strings.EqualFold(name, x.judged.KeyHeader)
+	x.write(target, func(name string) bool {
+		return equalsAny(name, "Accept-Encoding") || x.judged.KeyHeader != "" && strings.EqualFold(name, x.judged.KeyHeader)
 	})
-	out.Header.Set("Accept-Encoding", "identity")
+	x.scratch = appendField(x.scratch, "Accept-Encoding", "identity")
 	if x.judged.KeyHeader != "" {
-		out.Header.Set(x.judged.KeyHeader, x.upstreamKey())
+		x.scratch = appendField(x.scratch, x.judged.KeyHeader, x.upstreamKey())
 	}
+	out := fasthttp.AcquireRequest()
+	out.Header.SetMethod(x.call.Method)
 	out.SetBodyRaw(x.judged.Body)
 	began := x.p.clock()
 	x.forwarded = true
 	sent, err = x.p.up.Do(context.Background(), x.key(), out, &x.ctx.Response, upstream.Mode{
-		Stream: true, MaxReply: maxBefore, Wrap: wrap, Within: x.p.times.Reply,
+		Head: x.scratch, Stream: true, MaxReply: maxBefore, Wrap: wrap, Within: x.p.times.Reply,
 	})
 	x.line.Upstream += x.since(began)
 	fasthttp.ReleaseRequest(out)
@@ -256,14 +257,43 @@ func fillRequest(out *fasthttp.Request, host string, port uint16, plain bool, me
 	h.SetMethod(method)
 	h.SetRequestURI(target)
 	h.SetHost(authority(host, port, plain))
-	connection := slices.ContainsFunc(fields, func(f rails.Field) bool { return equalsAny(f.Name, "Connection") })
+	connection := hasConnection(fields)
 	for i := range fields {
-		name := fields[i].Name
-		if isHop(name) || equalsAny(name, "Host", "Content-Length", "Expect") || connection && isNamedHop(fields, name) || skip != nil && skip(name) {
-			continue
+		if f := &fields[i]; goesOn(fields, f.Name, connection) && (skip == nil || !skip(f.Name)) {
+			h.Add(f.Name, f.Value)
 		}
-		h.Add(name, fields[i].Value)
 	}
+}
+
+// write puts the head of a request to the call's host into x.scratch, for
+// upstream.Mode: the fields in their order and spelling, but for those between
+// neighbours and those that skip names.
+func (x *exchange) write(target string, skip func(name string) bool) {
+	b := append(x.scratch[:0], x.call.Method...)
+	b = append(append(append(b, ' '), target...), " HTTP/1.1\r\n"...)
+	b = appendField(b, "Host", authority(x.call.Host, x.port, x.plain))
+	connection := hasConnection(x.call.Header)
+	for i := range x.call.Header {
+		if f := &x.call.Header[i]; goesOn(x.call.Header, f.Name, connection) && !skip(f.Name) {
+			b = appendField(b, f.Name, f.Value)
+		}
+	}
+	x.scratch = b
+}
+
+func appendField(b []byte, name, value string) []byte {
+	b = append(append(b, name...), ": "...)
+	return append(append(b, value...), "\r\n"...)
+}
+
+func hasConnection(fields []rails.Field) bool {
+	return slices.ContainsFunc(fields, func(f rails.Field) bool { return equalsAny(f.Name, "Connection") })
+}
+
+// goesOn reports whether a field is for the provider; what the request line and the
+// framing say is written anew. connection is what hasConnection says of fields.
+func goesOn(fields []rails.Field, name string, connection bool) bool {
+	return !isHop(name) && !equalsAny(name, "Host", "Content-Length", "Expect") && (!connection || !isNamedHop(fields, name))
 }
 
 // authority writes a host with its port, unless that is the scheme's own.

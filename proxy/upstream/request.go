@@ -41,10 +41,13 @@ func (o *outgoing) release() {
 
 // encode takes the head from req.Header and never from req.URI(), which fasthttp
 // would let replace target and Host by normalised ones once anybody called it.
-func (o *outgoing) encode(req *fasthttp.Request) error {
+func (o *outgoing) encode(req *fasthttp.Request, head []byte) error {
 	h := &req.Header
 	if h.IsConnect() {
 		return errors.New("CONNECT has no place in a pooled transport")
+	}
+	if head != nil {
+		return o.frame(head, req)
 	}
 	if len(h.Host()) == 0 {
 		return errors.New("no Host")
@@ -65,6 +68,31 @@ func (o *outgoing) encode(req *fasthttp.Request) error {
 		}
 	}
 	o.first = h.AppendBytes(o.first[:0])
+	return o.add(body)
+}
+
+// frame is encode for a head that is given.
+func (o *outgoing) frame(head []byte, req *fasthttp.Request) error {
+	rest, ok := bytes.CutPrefix(head, req.Header.Method())
+	if !ok || !bytes.HasPrefix(rest, []byte(" /")) {
+		return errors.New("the head is of another method, or its target is not in origin-form")
+	}
+	if req.IsBodyStream() {
+		return errors.New("a streamed body has no place behind a given head")
+	}
+	body := req.Body()
+	o.first = append(o.first[:0], head...)
+	if len(body) > 0 || !req.Header.IsGet() && !req.Header.IsHead() {
+		o.first = append(o.first, "Content-Length: "...)
+		o.first = strconv.AppendInt(o.first, int64(len(body)), 10)
+		o.first = append(o.first, "\r\n"...)
+	}
+	o.first = append(o.first, "\r\n"...)
+	return o.add(body)
+}
+
+// add checks the head, and puts the body behind it.
+func (o *outgoing) add(body []byte) error {
 	if err := o.checkHead(len(body)); err != nil {
 		return err
 	}
@@ -78,7 +106,7 @@ func (o *outgoing) encode(req *fasthttp.Request) error {
 // What was judged must be what is read at the other end: a line break inside a
 // value, or a length that is not the body's, would make it two requests.
 func (o *outgoing) checkHead(bodySize int) error {
-	lengths, chunked := 0, 0
+	hosts, lengths, chunked := 0, 0, 0
 	rest := o.first
 	for first := true; ; first = false {
 		i := bytes.IndexByte(rest, '\n')
@@ -88,8 +116,8 @@ func (o *outgoing) checkHead(bodySize int) error {
 		line := rest[:i-1]
 		rest = rest[i+1:]
 		if first {
-			if bytes.Count(line, []byte(" ")) != 2 {
-				return errors.New("space in the method or target")
+			if bytes.Count(line, []byte(" ")) != 2 || !bytes.HasSuffix(line, []byte(" HTTP/1.1")) {
+				return errors.New("space in the method or target, or another protocol")
 			}
 			continue
 		}
@@ -101,6 +129,8 @@ func (o *outgoing) checkHead(bodySize int) error {
 			return fmt.Errorf("header field name %q is not a token", name)
 		}
 		switch {
+		case equalFold(name, "host"):
+			hosts++
 		case equalFold(name, "content-length"):
 			want := bodySize
 			if o.stream != nil {
@@ -117,6 +147,9 @@ func (o *outgoing) checkHead(bodySize int) error {
 		}
 	}
 	wantLength, wantChunked := bodySize > 0 || o.stream != nil && o.size >= 0, o.stream != nil && o.size < 0
+	if hosts != 1 {
+		return fmt.Errorf("the head has %d fields of the name Host", hosts)
+	}
 	if len(rest) != 0 || lengths > 1 || wantLength && lengths == 0 || (chunked == 1) != wantChunked || chunked > 1 || chunked+lengths > 1 {
 		return errors.New("the head does not frame the body")
 	}

@@ -67,6 +67,10 @@ type Key struct {
 
 // Mode says how one exchange is to be carried out.
 type Mode struct {
+	// Head, when not nil, is what is sent instead of the request's own header: the
+	// request line and the fields, each with its CRLF. The framing is added, all of it
+	// is checked, and the header tells no more than the method. Do does not keep it.
+	Head []byte
 	// MaxReply is the number of body bytes read whole; 1 MiB when zero and
 	// Stream is not set.
 	MaxReply int
@@ -219,7 +223,7 @@ func (t *Transport) exchange(ctx context.Context, key Key, req *fasthttp.Request
 
 	out := acquireOutgoing()
 	defer out.release()
-	if err = out.encode(req); err != nil {
+	if err = out.encode(req, mode.Head); err != nil {
 		resp.Reset()
 		return nil, false, fmt.Errorf("%w: encode request: %w", ErrNotSent, err)
 	}
