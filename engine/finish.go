@@ -193,7 +193,7 @@ func (e *Engine) postNow(t *txn, r *spend.Request) ([]spend.Reservation, error) 
 
 // tell takes in what a receipt says of r's own payment.
 func (e *Engine) tell(t *txn, r *spend.Request, rc spend.Receipt) error {
-	own := spend.Payment{Transaction: r.Transaction, Told: r.Told, Adjusted: r.Adjusted, Reservations: r.Reservations}
+	own := spend.Payment{At: countedAt(r), Transaction: r.Transaction, Told: r.Told, Adjusted: r.Adjusted, Reservations: r.Reservations}
 	if own.Transaction == "" {
 		own.Transaction = rc.TransactionID
 	}
@@ -250,7 +250,11 @@ func (e *Engine) tellAgain(t *txn, r *spend.Request, p *spend.Payment, rc spend.
 	if p.Adjusted, err = plus(p.Adjusted, diff); err != nil {
 		return err
 	}
-	return budget.Adjust(t, p.Reservations, func(s spend.Reservation) (spend.Amount, error) {
+	counters, err := e.countersOf(t, r, p)
+	if err != nil {
+		return err
+	}
+	return budget.Adjust(t, counters, func(s spend.Reservation) (spend.Amount, error) {
 		if s.Amount.Unit() != diff.Unit() || budget.Gauge(s) {
 			return spend.NewAmount(s.Amount.Unit(), 0), nil
 		}

@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"iter"
+	"path"
 	"slices"
 	"time"
 
@@ -112,7 +113,8 @@ func (e *Engine) indexed(t *txn, m marks) iter.Seq2[*spend.Request, error] {
 // is open is told even where p does not cover it, so that it lets go of whatever
 // an earlier version of p has reserved for it.
 func factsOf(p *policy.Policy, r *spend.Request) ([]budget.Fact, error) {
-	presumed := slices.Contains(r.Anomalies, spend.MissingReceipt)
+	// What lacked its receipt and has failed after all was given back.
+	presumed := r.State != spend.Failed && slices.Contains(r.Anomalies, spend.MissingReceipt)
 	posted := r.State == spend.Settled || presumed && r.State.Final()
 	if r.State.Final() && !posted {
 		return nil, nil
@@ -125,10 +127,7 @@ func factsOf(p *policy.Policy, r *spend.Request) ([]budget.Fact, error) {
 	if posted && !counts {
 		return nil, nil
 	}
-	own := budget.Fact{Request: r.ID, At: r.Began, Amount: amount, Exposure: exposure, Posted: posted, Uncounted: !counts}
-	if own.At.IsZero() {
-		own.At = r.Created
-	}
+	own := budget.Fact{Request: r.ID, At: countedAt(r), Amount: amount, Exposure: exposure, Posted: posted, Uncounted: !counts}
 	if own.Amount, err = adjusted(amount, r.Adjusted); err != nil {
 		return nil, err
 	}
@@ -142,6 +141,40 @@ func factsOf(p *policy.Policy, r *spend.Request) ([]budget.Fact, error) {
 		facts = append(facts, f)
 	}
 	return facts, nil
+}
+
+// countedAt is the time in whose windows r counts.
+func countedAt(r *spend.Request) time.Time {
+	if r.Began.IsZero() {
+		return r.Created
+	}
+	return r.Began
+}
+
+// countersOf are the counters that hold a posted payment of r: those that it was
+// reserved in, and the current ones of policies that were made or changed since and
+// have counted it from the ledger. In another zone the same date may be another day,
+// and one that is still to come.
+func (e *Engine) countersOf(t *txn, r *spend.Request, p *spend.Payment) ([]spend.Reservation, error) {
+	set, err := e.readPolicies(t)
+	if err != nil {
+		return nil, err
+	}
+	all := slices.Clone(p.Reservations)
+	for i, pol := range set.list {
+		amount, _, err := countedBy(pol, &r.Intent)
+		if err != nil {
+			return nil, err
+		}
+		current := set.accounts[i].Counted(t.now, budget.Fact{At: t.now, Amount: amount})
+		all = slices.DeleteFunc(all, func(s spend.Reservation) bool {
+			return slices.ContainsFunc(current, func(c spend.Reservation) bool {
+				return path.Dir(c.Counter) == path.Dir(s.Counter) && c.Counter <= s.Counter
+			})
+		})
+		all = append(all, set.accounts[i].Counted(t.now, budget.Fact{At: p.At, Amount: amount})...)
+	}
+	return all, nil
 }
 
 // countedBy is what p counts of a payment, as reserve does: an allowance counts in

@@ -91,6 +91,11 @@ func (a Account) Refill(tx store.Tx, now time.Time, facts iter.Seq[Fact]) ([]Ope
 	return open, a.mergeRings(tx, minute, hour)
 }
 
+// Counted returns where a Refill at now would count f, and how much.
+func (a Account) Counted(now time.Time, f Fact) []spend.Reservation {
+	return a.counted(a.windowsAt(now), f)
+}
+
 // counted returns where and with what f counts in the windows w and in the gauge.
 func (a Account) counted(w windows, f Fact) (rs []spend.Reservation) {
 	at := a.windowsAt(f.At)
