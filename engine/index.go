@@ -56,7 +56,7 @@ func (k keys) enlist(tx store.Tx, seq uint64, id spend.ID, m marks) error {
 		if n := c.len(); n > 0 && c.slot(n-1) >= slot {
 			return nil, fmt.Errorf("request %d is listed already, or a later one is", seq)
 		}
-		return appendID(append(c, slot|byte(m)), id)
+		return id.AppendRaw(append(c, slot|byte(m)))
 	})
 }
 
@@ -213,7 +213,7 @@ func (c chunk) slot(i int) byte { return c[chunkHead+i*chunkEntry] % chunkLength
 // at is entry i of the chunk, which is the nth.
 func (c chunk) at(n uint64, i int) listed {
 	e := c[chunkHead+i*chunkEntry:][:chunkEntry]
-	return listed{seq: n<<chunkBits | uint64(c.slot(i)), id: readID([16]byte(e[1:])), marks: marks(e[0]) & (openMark | agelessMark)}
+	return listed{seq: n<<chunkBits | uint64(c.slot(i)), id: spend.RawID([16]byte(e[1:])), marks: marks(e[0]) & (openMark | agelessMark)}
 }
 
 // union is all that its requests are marked with.

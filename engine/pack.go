@@ -2,7 +2,6 @@ package engine
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,8 +12,8 @@ import (
 
 // A packer writes fields behind one another, or reads them back: both directions go
 // through the same description of a form, so that they cannot differ. A number is
-// of variable length; a text has its length before it, and is half as long where it
-// is hex; a time is nanoseconds since a base, which is mostly a few of them.
+// of variable length; a text is compact; a time is nanoseconds since a base, which is
+// mostly a few of them.
 //
 // Its first error stays; what is read after it is nought.
 type packer struct {
@@ -25,7 +24,7 @@ type packer struct {
 	err     error
 }
 
-var errCutShort = errors.New("it ends too early")
+var errCutShort = errors.New("it ends too early, or has no such form")
 
 func (p *packer) fail(err error) {
 	if p.err == nil && err != nil {
@@ -96,63 +95,23 @@ func (p *packer) bool(v *bool) {
 	}
 }
 
-// take returns the next n bytes to be read, or none.
-func (p *packer) take(n uint64) []byte {
-	if n > uint64(len(p.b)) {
-		p.fail(errCutShort)
-		return nil
-	}
-	out := p.b[:n]
-	p.b = p.b[n:]
-	return out
-}
-
-// The forms of a text, in the lowest bits of its length.
-const (
-	asItIs = iota
-	asHex  // the length is that of the bytes
-	asID   // 16 bytes, whatever the length
-	textForms
-)
-
-// text packs a text. Digests and ids are written in hex, and stored as the bytes
-// that they are.
+// text packs a text.
 func text[T ~string](p *packer, v *T) {
 	if p.reading {
 		*v = T(p.readText())
 		return
 	}
-	s := string(*v)
-	switch {
-	case isHex(s):
-		p.b = appendHex(binary.AppendUvarint(p.b, uint64(len(s)/2*textForms+asHex)), s)
-	case len(s) == idLength && s[8] == '-':
-		from := len(p.b)
-		b, err := appendID(binary.AppendUvarint(p.b, asID), spend.ID(s))
-		if err == nil {
-			p.b = b
-			return
-		}
-		p.b = p.b[:from]
-		fallthrough
-	default:
-		p.b = append(binary.AppendUvarint(p.b, uint64(len(s)*textForms+asItIs)), s...)
-	}
+	p.b = spend.AppendCompact(p.b, string(*v))
 }
 
 func (p *packer) readText() string {
-	var n uint64
-	p.uint(&n)
-	switch n % textForms {
-	case asHex:
-		return hex.EncodeToString(p.take(n / textForms))
-	case asID:
-		if b := p.take(16); b != nil {
-			return string(readID([16]byte(b)))
-		}
+	s, rest, ok := spend.CutCompact(p.b)
+	if !ok {
+		p.fail(errCutShort)
 		return ""
 	}
-	return string(p.take(n / textForms))
+	p.b = rest
+	return s
 }
 
 // amount packs an amount as its text, none as an empty one.
@@ -163,7 +122,7 @@ func (p *packer) amount(a *spend.Amount) {
 	}
 	var room [96]byte
 	form, _ := a.AppendText(room[:0]) //nolint:errcheck // it never fails
-	p.b = append(binary.AppendUvarint(p.b, uint64(len(form)*textForms+asItIs)), form...)
+	p.b = spend.AppendCompact(p.b, string(form))
 }
 
 // The forms of a time. Any other number is the nanoseconds since the base, and two.

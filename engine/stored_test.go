@@ -56,7 +56,7 @@ func TestTheStoredFormOfAPaymentIsSmall(t *testing.T) {
 	}}}
 	r.Reservations = []spend.Reservation{{Counter: "v1/main/bud/" + string(policies[0].ID) + "/USD/day/2026-11-21", Amount: spend.NewAmount("USD", 5)}}
 	stored := string(sameAgain(t, &r))
-	raw := func(id spend.ID) string { b, _ := appendID(nil, id); return string(b) }
+	raw := func(id spend.ID) string { b, _ := id.AppendRaw(nil); return string(b) }
 	for what, times := range map[string]int{raw(policies[0].ID): 1, strings.Repeat("\x00", 32): 1, raw(r.ID): 0, "30 USD": 0, "default": 1, "v1/main": 0} {
 		if n := strings.Count(stored, what); n != times {
 			t.Errorf("%q stands there %d times, want %d: %q", what, n, times, stored)

@@ -203,7 +203,10 @@ func TestAReportIsBounded(t *testing.T) {
 
 // drawEntry draws any entry that can be stored.
 func drawEntry(t *rapid.T) audit.Entry {
-	text := rapid.String()
+	id := string(spend.NewID(time.Now()))
+	text := rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{
+		id, strings.ToUpper(id), strings.Repeat("0f", 32), "request/" + id, "a/b/" + strings.Repeat("0f", 32), "/", "a/", "/a", "//", "0123456789abcdef/",
+	}))
 	hash := func(label string) (h audit.Hash) {
 		if rapid.Bool().Draw(t, label+" is there") {
 			h = audit.Sum([]byte(text.Draw(t, label)))
@@ -275,16 +278,30 @@ func TestAnEntryHasOneForm(t *testing.T) {
 		t.Fatal(err)
 	}
 	version = bytes.Replace(version, []byte{0xff, 0xff, 0xff, 0xff, 7}, []byte{0xff, 0xff, 0xff, 0xff, 8}, 1)
+	e.Policies, e.Fingerprint, e.Records = nil, strings.Repeat("0f", 8), []audit.Record{{Key: "ab/c"}}
+	compact, err := e.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	instead := func(was, is string) []byte {
+		if !bytes.Contains(compact, []byte(was)) {
+			t.Fatalf("%q is not in %q", was, compact)
+		}
+		return bytes.Replace(compact, []byte(was), []byte(is), 1)
+	}
 	for name, bad := range map[string][]byte{
+		"a digest that is written out":     instead("\x19"+strings.Repeat("\x0f", 8), "\x30"+e.Fingerprint),
+		"a key that is not cut":            instead("\x09ab/\x03c", "\x0cab/c\x00"),
+		"a key that is cut elsewhere":      instead("\x09ab/\x03c", "\x06ab\x06/c"),
 		"nothing":                          {},
-		"another format":                   append([]byte{2}, b[1:]...),
-		"a number longer than it need be":  append([]byte{1, 7 | 0x80, 0}, b[2:]...),
+		"another format":                   append([]byte{1}, b[1:]...),
+		"a number longer than it need be":  append([]byte{2, 7 | 0x80, 0}, b[2:]...),
 		"a digest of nothing but noughts":  append(append(bytes.Clone(b[:digest]), make([]byte, 32)...), b[digest+32:]...),
 		"a digest that is short":           append(append(bytes.Clone(b[:digest-1]), 31), b[digest+1:]...),
 		"something left over":              append(bytes.Clone(b), 0),
 		"an end that comes too early":      b[:len(b)-1],
 		"more items than there are bytes":  append(append(bytes.Clone(b[:digest+32]), 0xff, 0x7f), e.Hash[:]...),
-		"a number without an end":          {1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
+		"a number without an end":          {2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
 		"a version that no machine can do": version,
 	} {
 		if got, err := audit.Decode(bad); err == nil {
@@ -298,11 +315,11 @@ func TestAnEntryHasOneForm(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	e := audit.Of(noon, "settle", "bot", spend.Executing, &spend.Request{
 		ID: "018f0000-0000-7000-8000-000000000001", State: spend.Settled,
-		Intent:   spend.Intent{Legs: []spend.Leg{{Amount: spend.NewAmount("USD", 5)}}, Fingerprint: "f"},
+		Intent:   spend.Intent{Legs: []spend.Leg{{Amount: spend.NewAmount("USD", 5)}}, Fingerprint: strings.Repeat("0f", 32)},
 		Verdict:  spend.Verdict{Policies: []spend.PolicyRef{{ID: "p", Name: "default", Version: 300}}},
 		Receipts: []spend.Receipt{{Source: spend.FromWire, TransactionID: "pi_1"}},
 	})
-	e.Records = []audit.Record{{Key: "request/1", Digest: audit.Sum(nil)}, {Key: "open/1"}}
+	e.Records = []audit.Record{{Key: "request/018f0000-0000-7000-8000-000000000001", Digest: audit.Sum(nil)}, {Key: "open/1"}, {Key: "head"}}
 	b, err := e.Encode()
 	if err != nil {
 		f.Fatal(err)

@@ -13,8 +13,12 @@ import (
 
 // The stored form of an entry is one format byte, its fields in a fixed order,
 // each with its length where it has no fixed one, and the SHA-256 of all that.
-// A given entry has exactly one such form, and decodeEntry reads no other.
-const format = 1
+// Texts are compact; of a key, what is behind its last slash is one of its own. A
+// given entry has exactly one such form, and decodeEntry reads no other.
+const (
+	format     = 2
+	formatMark = 1 // of a mark, which is built alike
+)
 
 var errTruncated = errors.New("it ends too early")
 
@@ -51,21 +55,22 @@ func (e *Entry) append(b []byte) ([]byte, error) {
 	for _, s := range [...]string{
 		e.Event, string(e.Request), string(e.From), string(e.To), e.Who, string(e.Why), e.Note, e.Fingerprint,
 	} {
-		b = appendText(b, s)
+		b = spend.AppendCompact(b, s)
 	}
 	b = binary.AppendUvarint(b, uint64(len(e.Policies)))
 	for _, p := range e.Policies {
-		b = appendText(appendText(b, string(p.ID)), p.Name)
+		b = spend.AppendCompact(spend.AppendCompact(b, string(p.ID)), p.Name)
 		b = binary.AppendUvarint(b, uint64(p.Version))
 	}
 	b = binary.AppendUvarint(b, uint64(len(e.Amounts)))
 	for _, a := range e.Amounts {
-		b = appendText(b, a)
+		b = spend.AppendCompact(b, a)
 	}
 	b = appendHash(appendHash(b, e.Reply), e.Receipt)
 	b = binary.AppendUvarint(b, uint64(len(e.Records)))
 	for _, r := range e.Records {
-		b = appendHash(appendText(b, r.Key), r.Digest)
+		head, tail := keyParts(r.Key)
+		b = appendHash(spend.AppendCompact(spend.AppendCompact(b, head), tail), r.Digest)
 	}
 	e.Hash = Sum(b[from:])
 	return append(b, e.Hash[:]...), nil
@@ -84,6 +89,12 @@ func (e *Entry) size() int {
 		n += len(r.Key) + len(r.Digest) + 3
 	}
 	return n
+}
+
+// keyParts takes a key apart behind its last slash.
+func keyParts(key string) (head, tail string) {
+	cut := strings.LastIndexByte(key, '/') + 1
+	return key[:cut], key[cut:]
 }
 
 func appendText(b []byte, s string) []byte {
@@ -117,26 +128,26 @@ func nextEntry(value []byte) (e Entry, rest []byte, err error) {
 	e.Seq = d.number()
 	e.At = time.Unix(0, int64(d.uint64())).UTC()
 	d.fixed(e.Prev[:])
-	e.Event, e.Request = d.text(), spend.ID(d.text())
-	e.From, e.To = spend.State(d.text()), spend.State(d.text())
-	e.Who, e.Why, e.Note, e.Fingerprint = d.text(), spend.Code(d.text()), d.text(), d.text()
+	e.Event, e.Request = d.compact(), spend.ID(d.compact())
+	e.From, e.To = spend.State(d.compact()), spend.State(d.compact())
+	e.Who, e.Why, e.Note, e.Fingerprint = d.compact(), spend.Code(d.compact()), d.compact(), d.compact()
 	if n := d.count(); n > 0 {
 		e.Policies = make([]spend.PolicyRef, n)
 		for i := range e.Policies {
-			e.Policies[i] = spend.PolicyRef{ID: spend.ID(d.text()), Name: d.text(), Version: d.version()}
+			e.Policies[i] = spend.PolicyRef{ID: spend.ID(d.compact()), Name: d.compact(), Version: d.version()}
 		}
 	}
 	if n := d.count(); n > 0 {
 		e.Amounts = make([]string, n)
 		for i := range e.Amounts {
-			e.Amounts[i] = d.text()
+			e.Amounts[i] = d.compact()
 		}
 	}
 	e.Reply, e.Receipt = d.hash(), d.hash()
 	if n := d.count(); n > 0 {
 		e.Records = make([]Record, n)
 		for i := range e.Records {
-			e.Records[i] = Record{Key: d.text(), Digest: d.hash()}
+			e.Records[i] = Record{Key: d.key(), Digest: d.hash()}
 		}
 	}
 	d.fixed(e.Hash[:])
@@ -225,6 +236,27 @@ func (d *decoder) count() int {
 }
 
 func (d *decoder) text() string { return string(d.take(d.count())) }
+
+// compact reads a compact text.
+func (d *decoder) compact() string {
+	s, rest, ok := spend.CutCompact(d.b)
+	if !ok {
+		d.fail(errors.New("it ends too early, or a text has no such form"))
+		return ""
+	}
+	d.b = rest
+	return s
+}
+
+// key reads the key of a record.
+func (d *decoder) key() string {
+	head, tail := d.compact(), d.compact()
+	key := head + tail
+	if h, _ := keyParts(key); h != head {
+		d.fail(errors.New("a key is cut in the wrong place"))
+	}
+	return key
+}
 
 func (d *decoder) hash() (h Hash) {
 	switch n := d.byte(); {

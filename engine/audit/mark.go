@@ -52,7 +52,7 @@ func (m Mark) same(o Mark) bool { return m.Seq == o.Seq && m.Hash == o.Hash && m
 
 // encode returns the stored form, built like that of an entry.
 func (m Mark) encode() []byte {
-	b := append(make([]byte, 0, 160), format)
+	b := append(make([]byte, 0, 160), formatMark)
 	b = binary.AppendUvarint(b, m.Seq)
 	b = binary.BigEndian.AppendUint64(b, uint64(m.At.UnixNano()))
 	b = append(b, m.Hash[:]...)
@@ -63,7 +63,7 @@ func (m Mark) encode() []byte {
 func decodeMark(value []byte) (Mark, error) {
 	var m Mark
 	d := decoder{b: value}
-	if f := d.byte(); d.err == nil && f != format {
+	if f := d.byte(); d.err == nil && f != formatMark {
 		return m, fmt.Errorf("format %d is not known to this version of outgo", f)
 	}
 	m.Seq = d.number()
