@@ -662,6 +662,16 @@ func TestKeptRepliesAreSealedAndDropped(t *testing.T) {
 		}
 		return err
 	})
+	// Whatever is learnt of it later, it is found where it was kept.
+	w.pass(time.Hour)
+	again, more := paid(100), paid(90)
+	again.Receipt.TransactionID = "pi_another"
+	w.finish(r.ID, again)
+	w.finish(r.ID, more)
+	w.restart()
+	if b, err := w.Reply(context.Background(), r.ID); err != nil || string(b) != "the provider's words" {
+		t.Errorf("after further receipts: %q, %v", b, err)
+	}
 	w.pass(25 * time.Hour)
 	if err := w.Sweep(context.Background()); err != nil {
 		t.Fatal(err)

@@ -107,7 +107,7 @@ type Request struct {
 	// Why says why a final state was reached when the verdict does not.
 	Why      Code      `json:"why,omitempty"`
 	Created  time.Time `json:"created"`
-	Changed  time.Time `json:"changed"`
+	Changed  time.Time `json:"changed"` // when its state moved last, or became doubtful; by it a kept reply is found
 	Began    time.Time `json:"began,omitzero"`
 	Deadline time.Time `json:"deadline,omitzero"` // when held or authorized lapses
 	// Transitions counts the moves since creation; with ID it names each one.
