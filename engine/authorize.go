@@ -112,6 +112,9 @@ func (e *Engine) earlier(t *txn, in *spend.Intent) (r *spend.Request, reused boo
 	if in.Fingerprint == "" {
 		return nil, false, nil
 	}
+	if n, err := e.waiting(t, in.Agent); err != nil || n == 0 {
+		return nil, false, err
+	}
 	last, err := t.Get(e.keys.print(in))
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, false, nil

@@ -21,6 +21,9 @@ func (e *Engine) hold(t *txn, r *spend.Request) error {
 		_, err := e.countHeld(t, r, -1)
 		return err
 	}
+	if err := e.countWaiting(t, r, +1); err != nil {
+		return err
+	}
 	r.State, r.Deadline = spend.Held, t.now.Add(e.opt.Expire)
 	r.Approval = &spend.Approval{Status: spend.Pending, Digest: approvalDigest(&r.Intent, r.Verdict.Policies)}
 	for _, rule := range r.Verdict.Rules {
@@ -51,6 +54,31 @@ func (e *Engine) countHeld(t *txn, r *spend.Request, by int) (fits bool, err err
 		fits = fits && within
 	}
 	return fits, putJSON(t, key, n)
+}
+
+// waits reports whether a request in this state waits for a person or a call.
+func waits(s spend.State) bool { return s == spend.Held || s == spend.Authorized }
+
+// countWaiting counts r among those of its agent's that wait (by = 1), or no longer
+// does (by = -1).
+func (e *Engine) countWaiting(t *txn, r *spend.Request, by int) error {
+	n, err := e.waiting(t, r.Intent.Agent)
+	if err != nil {
+		return err
+	}
+	if n += by; n < 0 {
+		return fmt.Errorf("count waiting requests of %q: fewer than none", r.Intent.Agent)
+	}
+	return putJSON(t, e.keys.waits(r.Intent.Agent), n)
+}
+
+// waiting is how many requests of an agent wait. While none does, a call need not
+// look for one of its fingerprint: that takes longer than all else it looks for.
+func (e *Engine) waiting(r store.Reader, agent string) (n int, err error) {
+	if err := getJSON(r, e.keys.waits(agent), &n); err != nil && !errors.Is(err, store.ErrNotFound) {
+		return 0, err
+	}
+	return n, nil
 }
 
 // sumHeld adds an amount to what is held of an agent's in its unit, or takes it

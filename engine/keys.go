@@ -26,6 +26,7 @@ import (
 //	                           as long as its provider is asked whether that is so
 //	holds/<agent>              how many requests of the agent are held
 //	heldsum/<agent>/<unit>     how much money these would move
+//	waits/<agent>              how many are held or approved, and so may be joined
 //	due/<unix ms>/<what>/<id>  what falls due when
 //	reply/<until>/<id>         a kept reply, sealed, by the ten minutes in which it ends
 //	policy/<id>                a policy
@@ -44,6 +45,7 @@ func (k keys) words() string              { return k.prefix + "word/" }
 func (k keys) word(n uint64) string       { return k.words() + ordered(n) }
 func (k keys) dedup(digest string) string { return k.prefix + "dedup/" + digest }
 func (k keys) holds(agent string) string  { return k.prefix + "holds/" + escape(agent) }
+func (k keys) waits(agent string) string  { return k.prefix + "waits/" + escape(agent) }
 func (k keys) heldAmount(agent, unit string) string {
 	return k.prefix + "heldsum/" + escape(agent) + "/" + escape(unit)
 }
@@ -78,7 +80,7 @@ func (k keys) warm(key string) bool {
 		return false
 	}
 	part, _, _ := strings.Cut(rest, "/")
-	return part == "bud" || part == "request" || part == "index" || part == "control" || part == "head" || part == "holds" || part == "audit-head"
+	return part == "bud" || part == "request" || part == "index" || part == "control" || part == "head" || part == "holds" || part == "waits" || part == "audit-head"
 }
 
 func (k keys) object(in *spend.Intent) string {

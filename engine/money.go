@@ -110,6 +110,11 @@ func (e *Engine) move(t *txn, r *spend.Request, ev event) error {
 			return err
 		}
 	}
+	if waits(r.State) && !waits(next) {
+		if err := e.countWaiting(t, r, -1); err != nil {
+			return err
+		}
+	}
 	if !r.Deadline.IsZero() {
 		if err := t.Delete(e.keys.due(r.Deadline, dueRequest, r.ID)); err != nil {
 			return err

@@ -117,9 +117,32 @@ func act(rt *rapid.T, e *Engine, ids []spend.ID) (spend.ID, error) {
 	return "", err
 }
 
+// countsWhatWaits holds the counts of waiting requests against the requests.
+func countsWhatWaits(rt *rapid.T, e *Engine, r store.Reader) {
+	want := map[string]int{}
+	for l, err := range e.keys.oldest(r, anyMark) {
+		q, lerr := e.load(r, l.id)
+		if err = errors.Join(err, lerr); err != nil {
+			rt.Fatal(err)
+		}
+		if waits(q.State) {
+			want[q.Intent.Agent]++
+		}
+		if open := l.marks&openMark != 0; open == q.State.Final() {
+			rt.Fatalf("%s is %s, listed as open: %t", q.ID, q.State, open)
+		}
+	}
+	for _, agent := range []string{"a", "b"} {
+		if n, err := e.waiting(r, agent); err != nil || n != want[agent] {
+			rt.Fatalf("%d requests of %s are counted as waiting, %d are: %v", n, agent, want[agent], err)
+		}
+	}
+}
+
 func remembersWhatIsStored(rt *rapid.T, e *Engine, st store.Store) {
 	w := e.commit.warm
 	_ = st.View(context.Background(), func(r store.Reader) error {
+		countsWhatWaits(rt, e, r)
 		for _, generation := range []map[string][]byte{w.old, w.young} {
 			for k, v := range generation {
 				got, err := r.Get(k)
