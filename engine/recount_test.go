@@ -60,6 +60,9 @@ func (m *ledgerModel) authorize() {
 	m.n++
 	in := charge(rapid.SampledFrom([]int64{10, 300, 6000}).Draw(m.rt, "amount"), fmt.Sprint(m.n))
 	in.Fingerprint = in.DedupKey
+	if rapid.IntRange(0, 3).Draw(m.rt, "allowance") == 0 {
+		in.Class, in.Legs[0].Kind = spend.Capability, spend.Allowance
+	}
 	r, err := m.Authorize(m.t.Context(), in)
 	if err != nil {
 		m.rt.Fatal(err)
@@ -180,13 +183,20 @@ func (m *ledgerModel) check() {
 		if b.Policy == m.policies[1].Name {
 			p = m.policies[1]
 		}
-		layout := map[string]string{"day": "2006-01-02", "month": "2006-01"}[b.Period]
+		layout := map[string]string{"day": "2006-01-02", "month": "2006-01", "exposure": ""}[b.Period]
 		now, want := m.clock().In(p.Location()).Format(layout), int64(0)
 		for _, r := range m.all {
 			if r.state.Final() && r.state != spend.Settled {
 				continue
 			}
 			for _, mv := range r.moved {
+				if b.Period == "exposure" {
+					if r.in.Legs[0].Kind == spend.Allowance {
+						cents, _ := r.in.Legs[0].Amount.Int64()
+						want += cents
+					}
+					continue
+				}
 				if mv.at.In(p.Location()).Format(layout) == now {
 					want += mv.amount
 				}
@@ -213,7 +223,7 @@ func TestABudgetHoldsWhatItsWindowHasSeen(t *testing.T) {
 		for i, name := range []string{"one", "two"} {
 			m.policies[i] = policy.Policy{
 				Zone: rapid.SampledFrom([]string{"", "America/Los_Angeles", "Pacific/Kiritimati"}).Draw(rt, "zone"),
-				Name: name, Unit: "USD", Active: true, Daily: usd(1_000_000), Monthly: usd(9_000_000), RequireApprovalOver: usd(5000),
+				Name: name, Unit: "USD", Active: true, Daily: usd(1_000_000), Monthly: usd(9_000_000), MaxExposure: usd(9_000_000), Capabilities: "allow", RequireApprovalOver: usd(5000),
 			}
 		}
 		m.world.policies(m.policies[:]...)
