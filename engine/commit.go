@@ -78,8 +78,7 @@ type committer struct {
 	turn sync.Mutex // held through a commit; guards what stands between here and mu
 
 	warm       *warm
-	batch, own *overlay       // of the batch and of one action, emptied for each
-	wrote      map[string]int // who of the batch wrote a key last, by its number in deeds
+	batch, own *overlay // of the batch and of one action, emptied for each
 	deeds      []deeds
 	entries    *audit.Batch // of the batch
 
@@ -104,7 +103,7 @@ type deeds struct {
 func newCommitter(st store.Store, clock func() time.Time, k keys, h *History) *committer {
 	return &committer{
 		store: st, clock: clock, head: k.head(), chain: h.chain, anchor: h.anchor,
-		warm: newWarm(st, k.warm), wrote: make(map[string]int),
+		warm:    newWarm(st, k.warm),
 		entries: h.chain.Batch(audit.Mark{}),
 	}
 }
@@ -264,7 +263,7 @@ func (c *committer) attempt(batch []*pending, start time.Time) (applied, error) 
 	}
 	switch {
 	case err == nil:
-		c.warm.committed(c.batch.writes)
+		c.warm.committed(c.batch.writes.list)
 		if c.anchor != nil && did.size > 0 {
 			c.anchor.Moved(did.head)
 		}
@@ -361,7 +360,7 @@ func (c *committer) apply(tx store.Tx, batch []*pending, start time.Time) (did a
 		}
 		did.taken++
 	}
-	if len(base.writes) == 0 {
+	if len(base.writes.list) == 0 {
 		return did, nil
 	}
 	if err := putJSON(base, c.head, h); err != nil {
@@ -371,14 +370,15 @@ func (c *committer) apply(tx store.Tx, batch []*pending, start time.Time) (did a
 		return did, err
 	}
 	did.size = base.bytes
-	for k, v := range base.writes {
-		if v == nil {
-			err = tx.Delete(k)
+	for i := range base.writes.list {
+		w := &base.writes.list[i]
+		if w.value == nil {
+			err = tx.Delete(w.key)
 		} else {
-			err = tx.Put(k, v)
+			err = tx.Put(w.key, w.value)
 		}
 		if err != nil {
-			return did, fmt.Errorf("write %s: %w", k, err)
+			return did, fmt.Errorf("write %s: %w", w.key, err)
 		}
 	}
 	return did, nil
@@ -386,13 +386,11 @@ func (c *committer) apply(tx store.Tx, batch []*pending, start time.Time) (did a
 
 // clean returns empty overlays for a batch over tx and for one of its actions.
 func (c *committer) clean(tx store.Tx) (batch, own *overlay) {
-	if c.batch == nil || len(c.batch.writes)+len(c.batch.reads) > 8*maxBatchActions*writesExpected {
+	if c.batch == nil || len(c.batch.writes.list)+len(c.batch.reads) > 8*maxBatchActions*writesExpected {
 		c.batch = newOverlay(nil)
 		c.own = c.batch.above()
-		c.wrote = make(map[string]int)
 	}
 	c.batch.reset()
-	clear(c.wrote)
 	clear(c.deeds)
 	c.deeds = c.deeds[:0]
 	c.batch.base = c.warm.over(tx)
@@ -402,16 +400,13 @@ func (c *committer) clean(tx store.Tx) (batch, own *overlay) {
 // merge takes what an action did into the batch. One that wrote nothing has done
 // nothing.
 func (c *committer) merge(t *txn) {
-	if len(t.writes) == 0 {
+	if len(t.writes.list) == 0 {
 		return
 	}
 	if len(t.entries) == 0 {
 		t.record(audit.Entry{Event: wrote, Who: itself})
 	}
-	c.batch.merge(t.overlay)
-	for k := range t.writes {
-		c.wrote[k] = len(c.deeds)
-	}
+	c.batch.merge(t.overlay, len(c.deeds))
 	c.deeds = append(c.deeds, deeds{entries: t.entries})
 }
 
@@ -420,10 +415,11 @@ func (c *committer) merge(t *txn) {
 // of what it wrote, as far as no later action of the batch has written it again:
 // what was in between is never stored. The position goes with the last action.
 func (c *committer) enter(head audit.Mark) (audit.Mark, error) {
-	c.wrote[c.head] = len(c.deeds) - 1
-	for k, v := range c.batch.writes {
-		if r, covered := c.chain.Record(k, v); covered {
-			d := &c.deeds[c.wrote[k]]
+	c.batch.writes.find(c.head).by = len(c.deeds) - 1
+	for i := range c.batch.writes.list {
+		w := &c.batch.writes.list[i]
+		if r, covered := c.chain.Record(w.key, w.value); covered {
+			d := &c.deeds[w.by]
 			d.records = append(d.records, r)
 		}
 	}
@@ -447,9 +443,9 @@ func (t *txn) check() error {
 			return err
 		}
 	}
-	for k, v := range t.writes {
-		if len(v) > maxValueBytes {
-			return fmt.Errorf("write %s: %w: %d bytes are more than the %d that a value may have", k, spend.Invalid, len(v), maxValueBytes)
+	for _, w := range t.writes.list {
+		if len(w.value) > maxValueBytes {
+			return fmt.Errorf("write %s: %w: %d bytes are more than the %d that a value may have", w.key, spend.Invalid, len(w.value), maxValueBytes)
 		}
 	}
 	return nil

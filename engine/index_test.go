@@ -50,11 +50,11 @@ func TestTheIndexReadsAsOneList(t *testing.T) {
 					l.marks = l.marks&^openMark | set
 				}
 				sameList(rt, k, o, model)
-				for key, v := range o.writes {
-					if v == nil {
-						_ = tx.Delete(key)
+				for _, w := range o.writes.list {
+					if w.value == nil {
+						_ = tx.Delete(w.key)
 					} else {
-						_ = tx.Put(key, v)
+						_ = tx.Put(w.key, w.value)
 					}
 				}
 				return nil
@@ -127,7 +127,7 @@ func TestAnIndexThatCannotBeReadIsRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		return o.writes[k.index(0)]
+		return o.writes.find(k.index(0)).value
 	}
 	for _, c := range []struct {
 		sentence string

@@ -15,7 +15,7 @@ import (
 // what Get returns is shared by all who read it and must not be changed.
 type overlay struct {
 	base   store.Reader
-	writes map[string][]byte // nil = deleted
+	writes writes
 	reads  map[string][]byte // what base has answered; nil = not found
 	bytes  int
 }
@@ -32,21 +32,21 @@ const maxReads = 4096
 // newOverlay returns an overlay that remembers what base answers, which must
 // therefore stay the same until reset.
 func newOverlay(base store.Reader) *overlay {
-	return &overlay{base: base, writes: make(map[string][]byte, 8*writesExpected), reads: make(map[string][]byte, 8*writesExpected)}
+	return &overlay{base: base, reads: make(map[string][]byte, 8*writesExpected)}
 }
 
 // above returns an overlay for one action after another, reset in between.
 // Others may write to o meanwhile, so it remembers nothing of o.
 func (o *overlay) above() *overlay {
-	return &overlay{base: o, writes: make(map[string][]byte, writesExpected)}
+	return &overlay{base: o}
 }
 
 func (o *overlay) Get(key string) ([]byte, error) {
-	if v, ok := o.writes[key]; ok {
-		if v == nil {
+	if w := o.writes.find(key); w != nil {
+		if w.value == nil {
 			return nil, store.ErrNotFound
 		}
-		return v, nil
+		return w.value, nil
 	}
 	v, ok := o.reads[key]
 	if !ok {
@@ -70,7 +70,7 @@ func (o *overlay) Get(key string) ([]byte, error) {
 
 // reset forgets what was written and read.
 func (o *overlay) reset() {
-	clear(o.writes)
+	o.writes.reset()
 	clear(o.reads)
 	o.bytes = 0
 }
@@ -80,20 +80,21 @@ func (o *overlay) Put(key string, value []byte) error {
 		value = []byte{}
 	}
 	o.bytes += len(key) + len(value)
-	o.writes[key] = value
+	o.writes.put(key, value, 0)
 	return nil
 }
 
 func (o *overlay) Delete(key string) error {
 	o.bytes += len(key)
-	o.writes[key] = nil
+	o.writes.put(key, nil, 0)
 	return nil
 }
 
-// merge takes over what above wrote.
-func (o *overlay) merge(above *overlay) {
-	for k, v := range above.writes {
-		o.writes[k] = v
+// merge takes over what above wrote, as the action of the given number.
+func (o *overlay) merge(above *overlay, by int) {
+	for i := range above.writes.list {
+		w := &above.writes.list[i]
+		o.writes.put(w.key, w.value, by)
 	}
 	o.bytes += above.bytes
 }
@@ -101,11 +102,12 @@ func (o *overlay) merge(above *overlay) {
 func (o *overlay) Scan(prefix, after string, reverse bool, limit int) ([]store.Entry, error) {
 	var mine []string
 	deleted := 0
-	for k, v := range o.writes {
+	for i := range o.writes.list {
+		k := o.writes.list[i].key
 		if !strings.HasPrefix(k, prefix) || (after != "" && (!reverse && k <= after || reverse && k >= after)) {
 			continue
 		}
-		if mine = append(mine, k); v == nil {
+		if mine = append(mine, k); o.writes.list[i].value == nil {
 			deleted++
 		}
 	}
@@ -120,12 +122,12 @@ func (o *overlay) Scan(prefix, after string, reverse bool, limit int) ([]store.E
 	}
 	out := make([]store.Entry, 0, len(below)+len(mine)-deleted)
 	for _, e := range below {
-		if _, hidden := o.writes[e.Key]; !hidden {
+		if o.writes.find(e.Key) == nil {
 			out = append(out, e)
 		}
 	}
 	for _, k := range mine {
-		if v := o.writes[k]; v != nil {
+		if v := o.writes.find(k).value; v != nil {
 			out = append(out, store.Entry{Key: k, Value: v})
 		}
 	}

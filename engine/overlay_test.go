@@ -51,7 +51,7 @@ func TestOverlaysReadAsOneMap(t *testing.T) {
 				if rapid.Bool().Draw(rt, "it fails") {
 					model = kept
 				} else {
-					low.merge(top)
+					low.merge(top, 0)
 				}
 				top.reset()
 				sameKeys(rt, top, model)
@@ -96,6 +96,43 @@ func naiveScan(m map[string]string, prefix, after string, reverse bool, limit in
 		return !strings.HasPrefix(k, prefix) || after != "" && (!reverse && k <= after || reverse && k >= after)
 	})
 	return keys[:min(limit, len(keys))]
+}
+
+// However many keys are written, each is found and stands once, in the order in which
+// they came.
+func TestWritesAreFoundHoweverManyThereAre(t *testing.T) {
+	var w writes
+	for range 2 {
+		var order []string
+		model := map[string]int{}
+		for i := range 100 {
+			k := fmt.Sprint(i * i % 61)
+			if _, known := model[k]; !known {
+				order = append(order, k)
+			}
+			model[k] = i
+			w.put(k, []byte(fmt.Sprint(i)), i)
+			for k, by := range model {
+				if got := w.find(k); got == nil || got.by != by || string(got.value) != fmt.Sprint(by) {
+					t.Fatalf("after %d writes %s is %+v, want %d", i+1, k, got, by)
+				}
+			}
+			if w.find("none") != nil || len(w.list) != len(order) {
+				t.Fatalf("after %d writes there are %d keys, want %d", i+1, len(w.list), len(order))
+			}
+		}
+		for i, k := range order {
+			if w.list[i].key != k {
+				t.Errorf("key %d is %s, want %s", i, w.list[i].key, k)
+			}
+		}
+		if len(order) <= shortList {
+			t.Fatal("too few keys to tell")
+		}
+		if w.reset(); len(w.list) != 0 || w.find("0") != nil {
+			t.Error("it remembers what was before")
+		}
+	}
 }
 
 // An action that reads a month of payments does not hold them all in memory.

@@ -108,7 +108,7 @@ func uncommitted(r store.Reader, key string) bool {
 		return false
 	}
 	for o := t.overlay; o != nil; {
-		if _, ok := o.writes[key]; ok {
+		if o.writes.find(key) != nil {
 			return true
 		}
 		o, _ = o.base.(*overlay)

@@ -47,14 +47,14 @@ func (w *warm) put(key string, value []byte) {
 	w.bytes += len(key) + len(value) + 64 // and the map's own share
 }
 
-// committed takes in what a commit has written; nil = deleted.
-func (w *warm) committed(writes map[string][]byte) {
+// committed takes in what a commit has written.
+func (w *warm) committed(list []written) {
 	if w == nil {
 		return
 	}
-	for k, v := range writes {
-		if w.covers(k) {
-			w.put(k, v)
+	for i := range list {
+		if w.covers(list[i].key) {
+			w.put(list[i].key, list[i].value)
 		}
 	}
 }
