@@ -158,8 +158,12 @@ credentials: [{name: reader, rail: stripe, use: reconcile, secret_file: %q}]
 	keyed, bare := f.lose(t, s, 1200, "k"), f.lose(t, s, 1200, "")
 	posts, n := f.posts.Load(), f.Count()
 	await(t, 60*time.Second, func() bool {
-		r, err := s.ledger.engine.Request(context.Background(), bare)
-		return err == nil && r.State == spend.Settled
+		for _, id := range []spend.ID{keyed, bare} { // they are asked about side by side
+			if r, err := s.ledger.engine.Request(context.Background(), id); err != nil || r.State != spend.Settled {
+				return false
+			}
+		}
+		return true
 	})
 	seen := map[string]bool{}
 	for _, id := range []spend.ID{keyed, bare} {
