@@ -128,6 +128,9 @@ func Handle(method, path string, roles Roles, errs Errors, do func(*Call) (int, 
 	return Route{Method: method, Path: path, Roles: roles, Errors: errs, Do: do}
 }
 
+// writeLimit is how long an answer may take to be written.
+const writeLimit = time.Minute
+
 // Server serves the control API.
 type Server struct {
 	opt    Options
@@ -141,7 +144,7 @@ func New(opt Options) *Server {
 	s.routes = append(s.own(), opt.Routes...)
 	s.http = &fasthttp.Server{
 		Handler: s.serve, Name: "outgo", NoDefaultServerHeader: true, NoDefaultDate: true,
-		ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second, IdleTimeout: 2 * time.Minute,
+		ReadTimeout: 30 * time.Second, WriteTimeout: writeLimit, IdleTimeout: 2 * time.Minute,
 		MaxRequestBodySize: 1 << 20, ReadBufferSize: 16 << 10, CloseOnShutdown: true,
 		Logger: quiet{}, Concurrency: opt.MaxConns,
 	}

@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"io"
+	"net"
+	"time"
 
 	"go.uber.org/zap"
 )
@@ -34,6 +36,22 @@ func (s *Server) exportAudit(c *Call) (int, any, error) {
 		_ = w.CloseWithError(err) // which never fails
 	}()
 	c.SetContentType(kind)
-	c.SetBodyStream(body, -1) // closes body, and with it the export, if the client goes
+	c.SetBodyStream(lasting{body, c.Conn()}, -1) // closes body, and with it the export, if the client goes
 	return 200, nil, nil
+}
+
+// lasting is a body that may take as long as it likes, but each piece of it only
+// writeLimit: a ledger of years is longer than what goes out in one.
+type lasting struct {
+	io.ReadCloser
+	conn net.Conn
+}
+
+// Read implements io.Reader. What it returns is written before it is called again.
+func (l lasting) Read(p []byte) (int, error) {
+	n, err := l.ReadCloser.Read(p)
+	if derr := l.conn.SetWriteDeadline(time.Now().Add(writeLimit)); derr != nil && err == nil {
+		err = derr
+	}
+	return n, err
 }
