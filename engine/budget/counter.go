@@ -85,6 +85,9 @@ func readCounter(r store.Reader, key, unit string) (counter, error) {
 	if len(value) == 0 || value[0] != format {
 		return counter{}, fmt.Errorf("read budget %s: unknown format", key)
 	}
+	if c, ok := plainCounter(value[1:], unit); ok {
+		return c, nil
+	}
 	reserved, posted, ok := strings.Cut(string(value[1:]), " ")
 	if !ok {
 		return counter{}, fmt.Errorf("read budget %s: not two numbers", key)
@@ -101,6 +104,37 @@ func readCounter(r store.Reader, key, unit string) (counter, error) {
 		return counter{}, fmt.Errorf("read budget %s: %v", key, err) //nolint:errorlint // see above
 	}
 	return c, nil
+}
+
+// plainCounter reads what nearly every counter is: two numbers of a few digits.
+func plainCounter(form []byte, unit string) (counter, bool) {
+	reserved, form, ok := cutPlain(form)
+	if !ok || len(form) == 0 || form[0] != ' ' {
+		return counter{}, false
+	}
+	posted, form, ok := cutPlain(form[1:])
+	if !ok || len(form) > 0 {
+		return counter{}, false
+	}
+	c := counter{reserved: quantity{finite: spend.NewAmount(unit, reserved)}}
+	c.posted.finite = spend.NewAmount(unit, posted)
+	return c, true
+}
+
+// cutPlain takes a number of up to 18 digits off the front of form. It reports false
+// for a longer one, one with a sign and one that begins with a nought.
+func cutPlain(form []byte) (n int64, rest []byte, ok bool) {
+	const most = 18 // which fit in an int64, whatever they are
+	i := 0
+	for i < len(form) && i < most && form[i]-'0' <= 9 {
+		n = n*10 + int64(form[i]-'0')
+		i++
+	}
+	rest = form[i:]
+	if i == 0 || i > 1 && form[0] == '0' || len(rest) > 0 && rest[0]-'0' <= 9 {
+		return 0, nil, false
+	}
+	return n, rest, true
 }
 
 func parseQuantity(unit, s string) (quantity, error) {
@@ -122,11 +156,12 @@ func parseQuantity(unit, s string) (quantity, error) {
 	return quantity{finite: a, unlimited: n}, nil
 }
 
-func (q quantity) String() string {
+func (q quantity) append(b []byte) []byte {
+	b = q.finite.AppendDecimal(b)
 	if q.unlimited == 0 {
-		return q.finite.Decimal()
+		return b
 	}
-	return q.finite.Decimal() + "+" + strconv.Itoa(q.unlimited) + "u"
+	return append(strconv.AppendInt(append(b, '+'), int64(q.unlimited), 10), 'u')
 }
 
 // write stores the counter. It refuses one whose total nobody could read.
@@ -134,8 +169,9 @@ func (c counter) write(tx store.Tx, key string) error {
 	if _, err := c.total(); err != nil {
 		return fmt.Errorf("write budget %s: %w", key, err)
 	}
-	value := string(rune(format)) + c.reserved.String() + " " + c.posted.String()
-	if err := tx.Put(key, []byte(value)); err != nil {
+	value := append(make([]byte, 0, 32), format)
+	value = c.posted.append(append(c.reserved.append(value), ' '))
+	if err := tx.Put(key, value); err != nil {
 		return fmt.Errorf("write budget %s: %w", key, err)
 	}
 	return nil

@@ -112,25 +112,28 @@ func readRing(rd store.Reader, key string, step time.Duration) (ring, error) {
 	if len(value) == 0 || value[0] != format {
 		return r, fmt.Errorf("read velocity %s: unknown format", key)
 	}
-	rest := value[1:]
-	next := func() uint64 {
-		v, n := binary.Uvarint(rest)
-		if n <= 0 {
-			err = fmt.Errorf("read velocity %s: damaged", key)
-			return 0
-		}
-		rest = rest[n:]
-		return v
-	}
-	head := next()
+	head, rest, ok := cutNumber(value[1:])
 	for i := range r.n {
-		r.n[i] = next()
+		if len(rest) > 0 && rest[0] < 0x80 { // as nearly all are
+			r.n[i], rest = uint64(rest[0]), rest[1:]
+		} else if ok {
+			r.n[i], rest, ok = cutNumber(rest)
+		}
 	}
-	if err == nil && (len(rest) > 0 || head > math.MaxInt64) {
-		err = fmt.Errorf("read velocity %s: damaged", key)
+	if !ok || len(rest) > 0 || head > math.MaxInt64 {
+		return r, fmt.Errorf("read velocity %s: damaged", key)
 	}
-	r.head = int64(head) //nolint:gosec // no greater than MaxInt64, or err is set
-	return r, err
+	r.head = int64(head) //nolint:gosec // no greater than MaxInt64
+	return r, nil
+}
+
+// cutNumber takes a uvarint off the front of b.
+func cutNumber(b []byte) (n uint64, rest []byte, ok bool) {
+	n, size := binary.Uvarint(b)
+	if size <= 0 {
+		return 0, nil, false
+	}
+	return n, b[size:], true
 }
 
 func (r *ring) write(tx store.Tx, key string) error {

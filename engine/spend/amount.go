@@ -24,7 +24,7 @@ type Amount struct {
 // codes in upper case, asset ids (CAIP-19) as they stand but for the eth:
 // shorthand of eip155:.
 func NormalUnit(unit string) string {
-	if !strings.Contains(unit, ":") {
+	if strings.IndexByte(unit, ':') < 0 {
 		return strings.ToUpper(unit)
 	}
 	if rest, ok := strings.CutPrefix(unit, "eth:"); ok {
@@ -64,6 +64,10 @@ func ParseAmount(unit, decimal string) (Amount, error) {
 		if d < '0' || d > '9' {
 			return Amount{}, fmt.Errorf("parse amount %.80q: %w: want a decimal whole number", decimal, Invalid)
 		}
+		if i < oneLimb {
+			a.mag[0] = a.mag[0]*10 + uint64(d-'0')
+			continue
+		}
 		carry := uint64(d - '0')
 		for l := range a.mag {
 			hi, lo := bits.Mul64(a.mag[l], 10)
@@ -78,6 +82,9 @@ func ParseAmount(unit, decimal string) (Amount, error) {
 	a.neg = neg
 	return a, nil
 }
+
+// oneLimb is how many digits fit in a limb whatever they are.
+const oneLimb = 19
 
 // Unit returns the normal spelling of the amount's unit, "" for the zero Amount.
 func (a Amount) Unit() string { return a.unit }
@@ -210,10 +217,11 @@ func b2i(b bool) int {
 // Amount.
 func (a Amount) Decimal() string {
 	var buf [80]byte
-	return string(a.appendDecimal(buf[:0]))
+	return string(a.AppendDecimal(buf[:0]))
 }
 
-func (a Amount) appendDecimal(b []byte) []byte {
+// AppendDecimal appends the form of Decimal.
+func (a Amount) AppendDecimal(b []byte) []byte {
 	switch {
 	case a.IsZero():
 		return b
@@ -251,7 +259,7 @@ func (a Amount) AppendText(b []byte) ([]byte, error) {
 	if a.IsZero() {
 		return b, nil
 	}
-	return append(append(a.appendDecimal(b), ' '), a.unit...), nil
+	return append(append(a.AppendDecimal(b), ' '), a.unit...), nil
 }
 
 // MarshalText writes the form of String.
