@@ -30,14 +30,18 @@ const (
 func (e *Engine) Authorize(ctx context.Context, in spend.Intent) (spend.Ruling, error) {
 	id := spend.NewID(e.clock())
 	var out spend.Ruling
-	err := e.mustKnow(ctx, func(t *txn) (err error) {
-		out, err = e.authorize(t, id, in)
-		return err
-	})
-	if err != nil {
+	if err := e.mustKnow(ctx, e.authorizing(id, in, &out)); err != nil {
 		return spend.Ruling{}, fmt.Errorf("authorize: %w", err)
 	}
 	return out, nil
+}
+
+// authorizing is the action of Authorize, which leaves its ruling in out.
+func (e *Engine) authorizing(id spend.ID, in spend.Intent, out *spend.Ruling) action {
+	return func(t *txn) (err error) {
+		*out, err = e.authorize(t, id, in)
+		return err
+	}
 }
 
 // mustKnow runs an action that may begin a payment. Its caller must learn what

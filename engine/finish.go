@@ -27,7 +27,16 @@ func (e *Engine) Finish(ctx context.Context, id spend.ID, o spend.Outcome) error
 	if o.Reply != nil {
 		sealed, digest = e.packing.sealed(e.sealer, o.Reply, e.keys.sealedReply(id)), audit.Sum(o.Reply)
 	}
-	err := e.commit.do(ctx, func(t *txn) error {
+	if err := e.commit.do(ctx, e.finishing(id, o, sealed, digest)); err != nil {
+		return fmt.Errorf("finish: %w", err)
+	}
+	return nil
+}
+
+// finishing is the action of Finish. sealed is the reply that is to be kept, and
+// digest that of the reply as it came.
+func (e *Engine) finishing(id spend.ID, o spend.Outcome, sealed []byte, digest audit.Hash) action {
+	return func(t *txn) error {
 		r, err := e.load(t, id)
 		if err != nil {
 			return err
@@ -46,11 +55,7 @@ func (e *Engine) Finish(ctx context.Context, id spend.ID, o spend.Outcome) error
 			d.who = agentName(r.Intent.Agent)
 		}
 		return e.give(t, &r, d)
-	})
-	if err != nil {
-		return fmt.Errorf("finish: %w", err)
 	}
-	return nil
 }
 
 // outcomeEvent names what an outcome did to a request.

@@ -1,0 +1,115 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/outgo/outgo/engine/policy"
+	"github.com/outgo/outgo/engine/spend"
+	"github.com/outgo/outgo/engine/store"
+	"github.com/outgo/outgo/tokens/seal"
+)
+
+// shelf is what a store holds that costs next to nothing, for what is measured
+// above it.
+type shelf map[string][]byte
+
+func (s shelf) Get(key string) ([]byte, error) {
+	if v, ok := s[key]; ok {
+		return v, nil
+	}
+	return nil, store.ErrNotFound
+}
+
+func (s shelf) Scan(prefix, after string, reverse bool, limit int) ([]store.Entry, error) {
+	o := newOverlay(nothing{})
+	for k, v := range s {
+		if strings.HasPrefix(k, prefix) {
+			o.writes.put(k, v, 0)
+		}
+	}
+	return o.Scan(prefix, after, reverse, limit)
+}
+
+func (s shelf) Put(key string, value []byte) error {
+	s[key] = append([]byte{}, value...)
+	return nil
+}
+
+func (s shelf) Delete(key string) error { delete(s, key); return nil }
+
+// room is a shelf with a lock.
+type room struct {
+	sync.Mutex
+	shelf shelf
+}
+
+func (r *room) View(_ context.Context, fn func(store.Reader) error) error {
+	r.Lock()
+	defer r.Unlock()
+	return fn(r.shelf)
+}
+
+func (r *room) Update(_ context.Context, fn func(store.Tx) error) error {
+	r.Lock()
+	defer r.Unlock()
+	return fn(r.shelf)
+}
+
+func (r *room) Close() error    { return nil }
+func (r *room) Exclusive() bool { return true }
+
+// BenchmarkActions is the processor time of one payment within a batch of 64: its
+// Authorize and its Finish, with their share of the audit entries and without the
+// store's. All of it but what is done before the action holds up everybody else.
+func BenchmarkActions(b *testing.B) {
+	e, err := Open(context.Background(), Options{Store: &room{shelf: make(shelf)}, Sealer: seal.FromBytes([32]byte{1})})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer e.Close()
+	often := 1 << 30
+	if _, err := e.CreatePolicy(context.Background(), policy.Policy{
+		Name: "hot", Unit: "USD", Active: true, PerMinute: &often, PerHour: &often, MaxSingle: spend.NewAmount("USD", 10000),
+		Daily: spend.NewAmount("USD", 1<<50), Monthly: spend.NewAmount("USD", 1<<50),
+	}); err != nil {
+		b.Fatal(err)
+	}
+	const batch = 64
+	var ids [batch]spend.ID
+	commit := func(act func(i int) action) {
+		ps := make([]*pending, batch)
+		for i := range ps {
+			ps[i] = &pending{act: act(i), done: make(chan struct{})}
+		}
+		for len(ps) > 0 {
+			ps = e.commit.commit(ps)
+		}
+	}
+	amount, n := spend.NewAmount("USD", 2000), 0
+	b.ReportAllocs()
+	for b.Loop() {
+		if n%batch == 0 {
+			commit(func(i int) action {
+				in := spend.Intent{
+					Agent: "default", Rail: "stripe", Class: spend.Spend, Operation: "payment_intents.create", Network: "stripe", Mode: spend.Test,
+					DedupKey: fmt.Sprintf("%064x", n+i), Fingerprint: fmt.Sprintf("%064x", ^uint64(n+i)),
+					Legs: []spend.Leg{{Kind: spend.Charge, Amount: amount}},
+				}
+				ids[i] = spend.NewID(time.Now())
+				return e.authorizing(ids[i], in, new(spend.Ruling))
+			})
+			commit(func(i int) action {
+				return e.finishing(ids[i], spend.Outcome{Result: spend.Happened, Receipt: spend.Receipt{
+					Source: spend.FromWire, TransactionID: "pi_000000000000000000000001", Status: "succeeded", Amount: amount,
+					RequestID: "req_benchmarkSuite", HTTPStatus: 200,
+				}}, nil, [32]byte{})
+			})
+		}
+		n++
+	}
+}
