@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -59,20 +60,21 @@ const (
 // where it is a digest in hex or an ID, which are half as many. Each text has one
 // form.
 func AppendCompact(b []byte, s string) []byte {
-	if isHex(s) {
+	from := len(b)
+	if mayBeHex(s) {
 		b = binary.AppendUvarint(b, uint64(len(s)/2*textForms+asHex))
-		for i := 0; i < len(s); i += 2 {
-			b = append(b, digit(s[i])<<4|digit(s[i+1]))
-		}
-		return b
-	}
-	if len(s) == idLength && s[8] == '-' {
-		from := len(b)
-		b, err := ID(s).AppendRaw(append(b, asID))
-		if err == nil {
+		at := len(b)
+		b = slices.Grow(b, len(s)/2)[:at+len(s)/2]
+		if readHex(b[at:], s) {
 			return b
 		}
-		return appendAsItIs(b[:from], s)
+		b = b[:from]
+	}
+	if len(s) == idLength && s[8] == '-' {
+		if b, err := ID(s).AppendRaw(append(b, asID)); err == nil {
+			return b
+		}
+		b = b[:from]
 	}
 	return appendAsItIs(b, s)
 }
@@ -117,20 +119,37 @@ func CutCompact(b []byte) (s string, rest []byte, ok bool) {
 }
 
 // digit is the value of a hex digit in lower case, 255 for another byte.
-func digit(c byte) byte {
-	if n := c - '0'; n <= 9 {
-		return n
+func digit(c byte) byte { return digits[c] }
+
+// digits are the values of all bytes as hex digits, in a table because the digits of
+// a digest are as good as drawn: whatever branches on them guesses wrong.
+const (
+	none   = "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"
+	digits = none + none + none + "\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\xff\xff\xff\xff\xff\xff" +
+		none + none + "\xff\x0a\x0b\x0c\x0d\x0e\x0f\xff\xff\xff\xff\xff\xff\xff\xff\xff" + none +
+		none + none + none + none + none + none + none + none
+)
+
+// mayBeHex reports whether s is of the length of a digest in hex.
+func mayBeHex(s string) bool { return len(s) >= 16 && len(s)%2 == 0 }
+
+// readHex reports whether s is what hex.EncodeToString returns of as many bytes as b
+// has, and puts them there. Otherwise it leaves anything there.
+func readHex(b []byte, s string) bool {
+	for i := range b {
+		high, low := digit(s[2*i]), digit(s[2*i+1])
+		if high|low > 15 {
+			return false
+		}
+		b[i] = high<<4 | low
 	}
-	if n := c - 'a'; n <= 5 {
-		return n + 10
-	}
-	return 255
+	return true
 }
 
 // isHex reports whether s is what hex.EncodeToString returns, and long enough for
 // that to be no chance.
 func isHex(s string) bool {
-	if len(s) < 16 || len(s)%2 != 0 {
+	if !mayBeHex(s) {
 		return false
 	}
 	for i := range len(s) {

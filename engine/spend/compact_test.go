@@ -58,3 +58,15 @@ func FuzzCompact(f *testing.F) {
 		}
 	})
 }
+
+func TestADigitIsWhatHexSays(t *testing.T) {
+	for c := range 256 {
+		want := byte(255)
+		if i := strings.IndexByte("0123456789abcdef", byte(c)); i >= 0 {
+			want = byte(i)
+		}
+		if got := digit(byte(c)); got != want {
+			t.Errorf("%q is the digit %d, want %d", rune(c), got, want)
+		}
+	}
+}
