@@ -33,13 +33,17 @@ func (e *Engine) Authorize(ctx context.Context, in spend.Intent) (spend.Ruling, 
 	if err := e.mustKnow(ctx, e.authorizing(id, in, &out)); err != nil {
 		return spend.Ruling{}, fmt.Errorf("authorize: %w", err)
 	}
+	out.Request = out.Request.Clone()
 	return out, nil
 }
 
-// authorizing is the action of Authorize, which leaves its ruling in out.
+// authorizing is the action of Authorize, which leaves its ruling in out. The request
+// in it must be cloned before anybody gets it: the engine may keep what it points to.
 func (e *Engine) authorizing(id spend.ID, in spend.Intent, out *spend.Ruling) action {
+	in.Legs = slices.Clone(in.Legs) // which the engine keeps
+	form := intentForm(&in)
 	return func(t *txn) (err error) {
-		*out, err = e.authorize(t, id, in)
+		*out, err = e.authorize(t, id, in, form)
 		return err
 	}
 }
@@ -54,7 +58,7 @@ func (e *Engine) mustKnow(ctx context.Context, act action) error {
 	return e.commit.do(context.WithoutCancel(ctx), act)
 }
 
-func (e *Engine) authorize(t *txn, id spend.ID, in spend.Intent) (spend.Ruling, error) {
+func (e *Engine) authorize(t *txn, id spend.ID, in spend.Intent, form []byte) (spend.Ruling, error) {
 	if e.filling.Load() > 0 {
 		return spend.Ruling{}, errFilling
 	}
@@ -75,7 +79,7 @@ func (e *Engine) authorize(t *txn, id spend.ID, in spend.Intent) (spend.Ruling, 
 	if busy != nil {
 		return spend.Ruling{Next: spend.Busy, Request: *busy}, nil
 	}
-	r, err := e.evaluate(t, id, in, 1)
+	r, err := e.evaluate(t, id, in, form, 1)
 	if err != nil {
 		return spend.Ruling{}, err
 	}
@@ -235,9 +239,10 @@ func busyWith(r *spend.Request, in *spend.Intent) *spend.Request {
 	return r
 }
 
-// evaluate judges in anew and opens its request: denied, held or begun. attempts
-// is how many calls it stands for.
-func (e *Engine) evaluate(t *txn, id spend.ID, in spend.Intent, attempts int) (*spend.Request, error) {
+// evaluate judges in, whose form may be given, anew and opens its request: denied,
+// held or begun. attempts is how many calls it stands for. The request is the
+// engine's own and must not be changed; whoever is given it gets a clone.
+func (e *Engine) evaluate(t *txn, id spend.ID, in spend.Intent, form []byte, attempts int) (*spend.Request, error) {
 	in.Claims.Authorization = ""
 	r := &spend.Request{
 		ID: id, Seq: t.next(), Origin: spend.Wire, Enforcement: spend.Wired, Intent: in,
@@ -277,7 +282,7 @@ func (e *Engine) evaluate(t *txn, id spend.ID, in spend.Intent, attempts int) (*
 	if err := e.remember(t, r, &in); err != nil {
 		return nil, err
 	}
-	return r, e.save(t, r, deed{event: authorize, who: agentName(in.Agent)})
+	return r, e.give(t, r, form, deed{event: authorize, who: agentName(in.Agent)})
 }
 
 // marksOf are those of a new request.

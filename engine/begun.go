@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,24 +24,47 @@ type begun struct {
 
 type begunRequest struct {
 	stored  []byte
-	request *spend.Request // a clone, which nobody changes
+	intent  []byte         // its intentForm
+	request *spend.Request // which nobody changes
 }
 
 // get returns the request that stored is the stored form of, if it is kept. It
 // belongs to the caller.
 func (k *begun) get(id spend.ID, stored []byte) (spend.Request, bool) {
-	k.mu.Lock()
-	known, ok := k.byID[id]
-	k.mu.Unlock()
-	if !ok || !bytes.Equal(known.stored, stored) {
+	known, ok := k.known(id, stored)
+	if !ok {
 		return spend.Request{}, false
 	}
 	return known.request.Clone(), true
 }
 
-// put keeps r, whose stored form is stored, while it is executing; not if reading
-// that form would give another request. It is r's owner from then on.
-func (k *begun) put(r *spend.Request, stored []byte, exact bool) {
+// borrow is get for an action, which hands the request to nobody and changes no
+// element of its lists: it may add to them, and replace them. It returns the form of
+// the intent as well.
+func (k *begun) borrow(id spend.ID, stored []byte) (r spend.Request, intent []byte, ok bool) {
+	known, ok := k.known(id, stored)
+	if !ok {
+		return spend.Request{}, nil, false
+	}
+	r = *known.request
+	r.Reservations = slices.Clip(r.Reservations)
+	r.Receipts = slices.Clip(r.Receipts)
+	r.Anomalies = slices.Clip(r.Anomalies)
+	r.Again = slices.Clip(r.Again)
+	return r, known.intent, true
+}
+
+func (k *begun) known(id spend.ID, stored []byte) (begunRequest, bool) {
+	k.mu.Lock()
+	known, ok := k.byID[id]
+	k.mu.Unlock()
+	return known, ok && bytes.Equal(known.stored, stored)
+}
+
+// put keeps r, whose stored form is stored and that of its intent intent, while it is
+// executing; not if reading that form would give another request. It is r's owner
+// from then on, and of what r points to.
+func (k *begun) put(r *spend.Request, stored, intent []byte, exact bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if r.State != spend.Executing || !exact {
@@ -54,5 +78,5 @@ func (k *begun) put(r *spend.Request, stored []byte, exact bool) {
 		clear(k.byID) // those that nobody ends would fill it
 	}
 	r.Intent.Claims.Authorization, r.Intent.LookedUp = "", time.Time{} // neither is stored
-	k.byID[r.ID] = begunRequest{stored, r}
+	k.byID[r.ID] = begunRequest{stored, intent, r}
 }

@@ -17,7 +17,7 @@ func begunExample(id spend.ID) (r spend.Request, stored []byte) {
 		},
 		Reservations: []spend.Reservation{{Counter: "c", Amount: spend.NewAmount("USD", 5)}},
 	}
-	stored, _, _ = newKeys("main").storedRequest(&r)
+	stored, _, _ = newKeys("main").storedRequest(&r, nil)
 	return r, stored
 }
 
@@ -26,7 +26,7 @@ func begunExample(id spend.ID) (r spend.Request, stored []byte) {
 func TestBegunStandsForItsStoredForm(t *testing.T) {
 	var k begun
 	r, stored := begunExample("1")
-	k.put(&r, stored, true)
+	k.put(&r, stored, nil, true)
 	for _, tamper := range []func(*spend.Request){
 		func(q *spend.Request) { q.Receipts = append(q.Receipts, spend.Receipt{Note: "appended"}) },
 		func(q *spend.Request) { _ = append(q.Intent.Legs[:0], spend.Leg{Payee: "appended"}) },
@@ -44,29 +44,56 @@ func TestBegunStandsForItsStoredForm(t *testing.T) {
 	}
 }
 
+// An action that borrows what is kept may add to it and replace what it points to.
+func TestBegunIsAsItWasAfterAnActionThatFailed(t *testing.T) {
+	var k begun
+	r, stored := begunExample("1")
+	r.Reservations = append(make([]spend.Reservation, 0, 8), r.Reservations...)
+	r.Receipts, r.Anomalies = make([]spend.Receipt, 0, 8), make([]spend.Anomaly, 0, 8)
+	k.put(&r, stored, intentForm(&r.Intent), true)
+	want := r.Clone()
+	for range 2 {
+		q, intent, ok := k.borrow("1", stored)
+		if again, _, err := newKeys("main").storedRequest(&q, intent); !ok || err != nil || string(again) != string(stored) {
+			t.Fatalf("%v, %v: it is written %x, not %x", ok, err, again, stored)
+		}
+		q.State, q.Why = spend.Failed, spend.NeverSent
+		q.Receipts = append(q.Receipts, spend.Receipt{Note: "appended"})
+		q.Anomalies = append(q.Anomalies, spend.LateReceipt)
+		q.Reservations = append(q.Reservations, spend.Reservation{Counter: "appended"})
+		if got := k.byID["1"].request; !reflect.DeepEqual(got.Clone(), want) ||
+			got.Receipts[:1][0].Note != "" || got.Anomalies[:1][0] != "" || got.Reservations[:2][1].Counter != "" {
+			t.Fatalf("an action has changed what is kept: %+v", got)
+		}
+	}
+	if _, _, ok := k.borrow("1", append(stored, ' ')); ok {
+		t.Error("it answers for bytes that it was not made of")
+	}
+}
+
 func TestBegunForgets(t *testing.T) {
 	var k begun
 	r, stored := begunExample("1")
-	k.put(&r, stored, true)
+	k.put(&r, stored, nil, true)
 	if _, ok := k.get("1", append(stored, ' ')); ok {
 		t.Error("it answers for bytes that it was not made of")
 	}
 	if _, ok := k.get("2", stored); ok {
 		t.Error("it answers for a request that it does not know")
 	}
-	if k.put(&r, stored, false); len(k.byID) != 0 {
+	if k.put(&r, stored, nil, false); len(k.byID) != 0 {
 		t.Error("it keeps a request that its stored form does not give again")
 	}
-	k.put(&r, stored, true)
+	k.put(&r, stored, nil, true)
 	r.State = spend.Settled
-	k.put(&r, stored, true)
+	k.put(&r, stored, nil, true)
 	if len(k.byID) != 0 {
 		t.Error("it keeps a request that has ended")
 	}
 	r.State = spend.Executing
 	for range 3 * maxBegun {
 		r.ID = spend.NewID(time.Now())
-		k.put(&r, stored, true)
+		k.put(&r, stored, nil, true)
 	}
 	if n := len(k.byID); n > maxBegun {
 		t.Errorf("it keeps %d requests", n)

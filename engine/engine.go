@@ -233,16 +233,38 @@ func (e *Engine) shown(r spend.Request) spend.Request {
 // load reads a request, or fails with NotFound. It belongs to the caller.
 func (e *Engine) load(r store.Reader, id spend.ID) (q spend.Request, err error) {
 	key := e.keys.request(id)
-	stored, err := r.Get(key)
-	if errors.Is(err, store.ErrNotFound) {
-		return q, fmt.Errorf("request %.64q: %w", id, spend.NotFound)
-	} else if err != nil {
+	stored, err := e.readStored(r, id, key)
+	if err != nil {
 		return q, err
 	}
 	if q, ok := e.begun.get(id, stored); ok {
 		return q, nil
 	}
 	return e.keys.readRequest(id, key, stored)
+}
+
+// borrow is load for an action that keeps to what begun.borrow asks. It returns the
+// form of the request's intent, if that is known.
+func (e *Engine) borrow(t *txn, id spend.ID) (q spend.Request, intent []byte, err error) {
+	key := e.keys.request(id)
+	stored, err := e.readStored(t, id, key)
+	if err != nil {
+		return q, nil, err
+	}
+	if q, intent, ok := e.begun.borrow(id, stored); ok {
+		return q, intent, nil
+	}
+	q, err = e.keys.readRequest(id, key, stored)
+	return q, nil, err
+}
+
+// readStored returns the stored form of a request, found at key, or NotFound.
+func (e *Engine) readStored(r store.Reader, id spend.ID, key string) ([]byte, error) {
+	stored, err := r.Get(key)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, fmt.Errorf("request %.64q: %w", id, spend.NotFound)
+	}
+	return stored, err
 }
 
 // save writes a request with the audit entry of what was done to it, and wakes
@@ -252,21 +274,26 @@ func (e *Engine) save(t *txn, r *spend.Request, d deed) error {
 	return e.rewrite(t, r)
 }
 
-// give is save for a caller who does not touch r again.
-func (e *Engine) give(t *txn, r *spend.Request, d deed) error {
+// give is save for a caller who changes nothing of r any more, and who may know the
+// form of its intent.
+func (e *Engine) give(t *txn, r *spend.Request, intent []byte, d deed) error {
 	t.recordDeed(r, d)
-	return e.keep(t, r)
+	return e.keep(t, r, intent)
 }
 
 // rewrite is save without an entry of its own.
 func (e *Engine) rewrite(t *txn, r *spend.Request) error {
 	own := r.Clone() // whose caller gets r, to do with as it likes
-	return e.keep(t, &own)
+	return e.keep(t, &own, nil)
 }
 
-// keep writes r, which is nobody else's.
-func (e *Engine) keep(t *txn, r *spend.Request) error {
-	stored, exact, err := e.keys.storedRequest(r)
+// keep writes r, which nobody changes any more, and whose intent has the form intent;
+// nil where that is not known.
+func (e *Engine) keep(t *txn, r *spend.Request, intent []byte) error {
+	if intent == nil {
+		intent = intentForm(&r.Intent)
+	}
+	stored, exact, err := e.keys.storedRequest(r, intent)
 	if err != nil {
 		return err
 	}
@@ -274,7 +301,7 @@ func (e *Engine) keep(t *txn, r *spend.Request) error {
 		return err
 	}
 	t.then(func() {
-		e.begun.put(r, stored, exact)
+		e.begun.put(r, stored, intent, exact)
 		e.wake(r)
 	})
 	return nil

@@ -17,12 +17,13 @@ import (
 // of the size, and each byte is written to a log and twice to a table at least.
 const formatRequest = 3
 
-// storedRequest returns the stored form of r. exact says that reading it gives r
-// again, but for what is never stored and the zones of times.
-func (k keys) storedRequest(r *spend.Request) (stored []byte, exact bool, err error) {
+// storedRequest returns the stored form of r, whose intent has the form intent; nil
+// where that was not made before. exact says that reading it gives r again, but for
+// what is never stored and the zones of times.
+func (k keys) storedRequest(r *spend.Request, intent []byte) (stored []byte, exact bool, err error) {
 	p := packer{b: make([]byte, 1, 640)}
 	p.b[0] = formatRequest
-	k.fields(&p, r)
+	k.fields(&p, r, intent)
 	if p.err != nil {
 		return nil, false, fmt.Errorf("write %s: %w", k.request(r.ID), p.err)
 	}
@@ -35,7 +36,7 @@ func (k keys) readRequest(id spend.ID, key string, stored []byte) (r spend.Reque
 		return r, fmt.Errorf("read %s: the value has a format that this version of outgo does not know", key)
 	}
 	p := packer{b: stored[1:], reading: true}
-	k.fields(&p, &r)
+	k.fields(&p, &r, nil)
 	if err := p.end(); err != nil {
 		// Not wrapped: a damaged store is nobody's input and must not look so.
 		return spend.Request{}, fmt.Errorf("read %s: %v", key, err) //nolint:errorlint // see above
@@ -44,8 +45,18 @@ func (k keys) readRequest(id spend.ID, key string, stored []byte) (r spend.Reque
 	return r, nil
 }
 
-// fields puts every field of a request through p, which reads or writes them.
-func (k keys) fields(p *packer, r *spend.Request) {
+// intentForm is what stands for an intent in the stored form of its request. It is
+// the larger part, depends on nothing else and never changes, so a caller makes it
+// outside of the action that everybody else waits for.
+func intentForm(in *spend.Intent) []byte {
+	p := packer{b: make([]byte, 0, 320)}
+	intentFields(&p, in)
+	return p.b
+}
+
+// fields puts every field of a request through p, which reads or writes them; the
+// intent is written as intent, if that is not nil.
+func (k keys) fields(p *packer, r *spend.Request, intent []byte) {
 	p.uint(&r.Seq)
 	p.since(&r.Created)
 	p.base(r.Created)
@@ -59,7 +70,11 @@ func (k keys) fields(p *packer, r *spend.Request) {
 	p.since(&r.Began)
 	p.since(&r.Deadline)
 	p.since(&r.AttachedAt)
-	intentFields(p, &r.Intent)
+	if p.reading || intent == nil {
+		intentFields(p, &r.Intent)
+	} else {
+		p.b = append(p.b, intent...)
+	}
 	if own := p.flag(r.AttachedKey == r.Intent.DedupKey); !own {
 		text(p, &r.AttachedKey)
 	} else if p.reading {

@@ -70,7 +70,7 @@ func TestTheStoredFormOfAPaymentIsSmall(t *testing.T) {
 func TestADamagedRequestIsNotRead(t *testing.T) {
 	k := newKeys("main")
 	r, _ := begunExample("01890000-0000-7000-8000-000000000001")
-	whole, _, err := k.storedRequest(&r)
+	whole, _, err := k.storedRequest(&r, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func TestAPartThatCannotBeReadIsAnError(t *testing.T) {
 			}
 		})
 	}
-	broken, _, err := k.storedRequest(&spend.Request{Told: spend.NewAmount("USD", 5)})
+	broken, _, err := k.storedRequest(&spend.Request{Told: spend.NewAmount("USD", 5)}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func FuzzReadRequest(f *testing.F) {
 	n := 0
 	fillAll(reflect.ValueOf(&r).Elem(), &n)
 	for _, r := range []spend.Request{{}, r} {
-		stored, _, err := k.storedRequest(&r)
+		stored, _, err := k.storedRequest(&r, nil)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -160,7 +160,7 @@ func FuzzReadRequest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		stored, _, err := k.storedRequest(&r)
+		stored, _, err := k.storedRequest(&r, nil)
 		if err != nil {
 			t.Fatalf("%x is read and cannot be written: %v", b, err)
 		}
@@ -168,7 +168,7 @@ func FuzzReadRequest(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%x, as which %x is written, is not read: %v", stored, b, err)
 		}
-		if again, _, err := k.storedRequest(&q); err != nil || !bytes.Equal(again, stored) {
+		if again, _, err := k.storedRequest(&q, nil); err != nil || !bytes.Equal(again, stored) {
 			t.Fatalf("%x\nis written again as\n%x, %v", stored, again, err)
 		}
 	})
@@ -178,7 +178,7 @@ type fataler interface{ Fatalf(string, ...any) }
 
 func sameAgain(t fataler, r *spend.Request) (stored []byte) {
 	k := newKeys("main")
-	stored, exact, err := k.storedRequest(r)
+	stored, exact, err := k.storedRequest(r, nil)
 	if err != nil {
 		t.Fatalf("%+v: %v", r, err)
 	}
@@ -205,7 +205,7 @@ func sameAgain(t fataler, r *spend.Request) (stored []byte) {
 	if !reflect.DeepEqual(got, want) {
 		t.Fatalf("a field is not stored as it is:\nread %+v\nwant %+v", got, want)
 	}
-	if again, _, _ := k.storedRequest(&got); exact && string(again) != string(stored) {
+	if again, _, _ := k.storedRequest(&got, nil); exact && string(again) != string(stored) {
 		t.Fatalf("%x\nreads as one that is stored as %x", stored, again)
 	}
 	return stored
