@@ -78,7 +78,8 @@ func (k keys) remark(tx store.Tx, seq uint64, set, clear marks) error {
 // the keys that say what is in it.
 func (k keys) changeChunk(tx store.Tx, seq uint64, change func(chunk) (chunk, error)) error {
 	n := seq >> chunkBits
-	stored, err := k.readChunk(tx, n)
+	key := k.index(n)
+	stored, err := k.readChunkAt(tx, key)
 	if errors.Is(err, store.ErrNotFound) {
 		stored = chunk{formatChunk, 0}
 	} else if err != nil {
@@ -86,7 +87,7 @@ func (k keys) changeChunk(tx store.Tx, seq uint64, change func(chunk) (chunk, er
 	}
 	c, err := change(append(make(chunk, 0, len(stored)+chunkEntry), stored...))
 	if err != nil {
-		return fmt.Errorf("write %s: %w", k.index(n), err)
+		return fmt.Errorf("write %s: %w", key, err)
 	}
 	was := marks(c[1])
 	now := c.union()
@@ -102,17 +103,21 @@ func (k keys) changeChunk(tx store.Tx, seq uint64, change func(chunk) (chunk, er
 			err = errors.Join(err, tx.Delete(k.chunksWith(m)+ordered(n)))
 		}
 	}
-	return errors.Join(err, tx.Put(k.index(n), c))
+	return errors.Join(err, tx.Put(key, c))
 }
 
 // readChunk reads chunk n, or fails with store.ErrNotFound, or on a form that this
 // version does not know. It is the store's own and must not be changed.
 func (k keys) readChunk(r store.Reader, n uint64) (chunk, error) {
-	c, err := r.Get(k.index(n))
+	return k.readChunkAt(r, k.index(n))
+}
+
+func (k keys) readChunkAt(r store.Reader, key string) (chunk, error) {
+	c, err := r.Get(key)
 	if err != nil {
 		return nil, err
 	}
-	return k.checkChunk(k.index(n), c)
+	return k.checkChunk(key, c)
 }
 
 func (k keys) checkChunk(key string, c chunk) (chunk, error) {

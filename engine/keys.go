@@ -40,7 +40,7 @@ func newKeys(workspace string) keys { return keys{"v1/" + escape(workspace) + "/
 func (k keys) control() string            { return k.prefix + "control" }
 func (k keys) head() string               { return k.prefix + "head" }
 func (k keys) request(id spend.ID) string { return k.prefix + "request/" + escape(string(id)) }
-func (k keys) index(n uint64) string      { return k.chunksWith(anyMark) + ordered(n) }
+func (k keys) index(n uint64) string      { return numbered(k.prefix+"index/", n) }
 func (k keys) words() string              { return k.prefix + "word/" }
 func (k keys) word(n uint64) string       { return k.words() + ordered(n) }
 func (k keys) dedup(digest string) string { return k.prefix + "dedup/" + digest }
@@ -133,8 +133,12 @@ func (k keys) readDue(key string) (at time.Time, what string, id spend.ID, err e
 }
 
 // ordered writes n so that byte order is number order.
-func ordered(n uint64) string {
-	b := []byte("00000000000000000000")
+func ordered(n uint64) string { return numbered("", n) }
+
+// numbered is prefix with ordered(n) behind it.
+func numbered(prefix string, n uint64) string {
+	var room [96]byte
+	b := append(append(room[:0], prefix...), "00000000000000000000"...)
 	for i := len(b) - 1; n > 0; i-- {
 		b[i] = byte('0' + n%10)
 		n /= 10

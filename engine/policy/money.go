@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"time"
 
 	"github.com/outgo/outgo/engine/spend"
@@ -93,6 +94,7 @@ func (e *evaluation) balances(p *Policy, u *Usage) {
 
 // AppendBalances appends what each limited budget of p holds.
 func (p *Policy) AppendBalances(found []spend.Balance, u *Usage) []spend.Balance {
+	found = slices.Grow(found, p.limits())
 	note := func(period string, limit, used spend.Amount, resets time.Time) {
 		if limit.IsZero() {
 			return
@@ -107,6 +109,16 @@ func (p *Policy) AppendBalances(found []spend.Balance, u *Usage) []spend.Balance
 	note("month", p.Monthly, u.Month, u.MonthEnds)
 	note("exposure", p.MaxExposure, u.Exposure, time.Time{})
 	return found
+}
+
+// limits is how many of p's budgets are limited.
+func (p *Policy) limits() (n int) {
+	for _, limit := range [...]*spend.Amount{&p.Daily, &p.Monthly, &p.MaxExposure} {
+		if !limit.IsZero() {
+			n++
+		}
+	}
+	return n
 }
 
 // exceeds reports whether a is more than limit, which Unlimited always is,
