@@ -98,7 +98,7 @@ func opening(r *spend.Request) spend.Next {
 // idempotency key, or a held or approved one of the same fingerprint for which
 // no other live call waits. reused means the same key with another content.
 func (e *Engine) earlier(t *txn, in *spend.Intent) (r *spend.Request, reused bool, err error) {
-	if in.DedupKey != "" {
+	if in.DedupKey != "" && !e.seen.isNew(in.DedupKey) {
 		d, err := e.keys.readDedup(t, in.DedupKey)
 		switch {
 		case err == nil && t.now.Sub(d.At) < dedupKept:
@@ -183,6 +183,7 @@ func (e *Engine) repeat(t *txn, r *spend.Request, in *spend.Intent) (spend.Rulin
 // fingerprint, while r is one that they may join.
 func (e *Engine) remember(t *txn, r *spend.Request, in *spend.Intent) error {
 	if in.DedupKey != "" {
+		e.seen.add(in.DedupKey)
 		d := dedup{Request: r.ID, At: t.now}
 		if err := t.Put(e.keys.dedup(in.DedupKey), d.stored()); err != nil {
 			return err

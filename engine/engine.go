@@ -102,6 +102,7 @@ type Engine struct {
 	policies atomic.Pointer[policySet]
 	apiKeys  atomic.Pointer[map[string]APIKey] // by digest
 	begun    begun
+	seen     *seen
 	filling  atomic.Int32 // changes of policies that are under way
 	inquired inquired
 	dropped  dropped
@@ -135,6 +136,7 @@ func Open(ctx context.Context, opt Options) (*Engine, error) {
 		watch:   make(map[chan spend.Request]struct{}),
 		closing: make(chan struct{}),
 		packing: newPacking(),
+		seen:    newSeen(opt.Store),
 	}
 	background, cancel := context.WithCancel(context.Background())
 	e.cancel = cancel
@@ -145,6 +147,7 @@ func Open(ctx context.Context, opt Options) (*Engine, error) {
 	}
 	e.background.Go(e.sweepLoop)
 	e.background.Go(func() { e.verifyAll(background) })
+	e.background.Go(func() { e.readSeen(background) })
 	return e, nil
 }
 
