@@ -267,36 +267,9 @@ func (r role) serveProxy(b *testing.B, gate proxy.Gate, key *seal.Key, release f
 // observeInto writes decision lines as the sidecar does, many at a time; stop
 // writes the last ones.
 func observeInto(f *os.File) (observe func(proxy.Line), stop func() error) {
-	enc := zap.NewProductionEncoderConfig()
-	enc.EncodeTime, enc.EncodeDuration = zapcore.ISO8601TimeEncoder, zapcore.StringDurationEncoder
 	buffered := &zapcore.BufferedWriteSyncer{WS: f, Size: 64 << 10, FlushInterval: 100 * time.Millisecond}
-	to := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(enc), buffered, zap.InfoLevel))
-	return func(l proxy.Line) { to.Info("call", zap.Inline((*callLine)(&l))) }, buffered.Stop
-}
-
-// callLine is the decision line of the sidecar.
-type callLine proxy.Line
-
-// MarshalLogObject implements zapcore.ObjectMarshaler.
-func (l *callLine) MarshalLogObject(to zapcore.ObjectEncoder) error {
-	for _, f := range [...]struct{ name, value string }{
-		{"agent", l.Agent}, {"rail", l.Rail}, {"class", string(l.Class)}, {"operation", l.Operation}, {"host", l.Host},
-		{"method", l.Method}, {"path", l.Path}, {"decision", l.Decision}, {"code", string(l.Code)},
-		{"request", string(l.Request)}, {"cause", l.Cause}, {"error", l.Err},
-	} {
-		to.AddString(f.name, f.value)
-	}
-	to.AddInt("status", l.Status)
-	to.AddDuration("held", l.Held)
-	to.AddDuration("upstream", l.Upstream)
-	to.AddDuration("total", l.Total)
-	to.AddInt64("added_us", (*proxy.Line)(l).Added().Microseconds())
-	return to.AddArray("amounts", zapcore.ArrayMarshalerFunc(func(to zapcore.ArrayEncoder) error {
-		for _, a := range l.Amounts {
-			to.AppendString(a)
-		}
-		return nil
-	}))
+	to := zap.New(zapcore.NewCore(proxy.LineEncoder(), buffered, zap.InfoLevel))
+	return func(l proxy.Line) { proxy.LogLine(to, "call", &l) }, buffered.Stop
 }
 
 // selfSigned makes a P-256 certificate for name, or for an authority.

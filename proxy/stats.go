@@ -10,44 +10,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/outgo/outgo/engine/spend"
 	"github.com/outgo/outgo/proxy/ca"
 )
-
-// Line is what there is to say about one call, or one CONNECT that ended outside
-// of a guarded host. Nothing in it is secret.
-type Line struct {
-	Agent     string
-	Rail      string
-	Class     spend.Class
-	Operation string
-	Host      string
-	Method    string
-	Path      string // without the query
-	// Decision is "forwarded" (by a ruling), "passed" (a read, or a write that
-	// moves no money), "tunneled", "joined" (another call's reply), "replayed",
-	// "gone" (the agent hung up first), "cut", or the value of Outgo-Decision.
-	Decision string
-	Code     spend.Code
-	Request  spend.ID
-	Amounts  []string // "5000 USD", one for each leg
-	Status   int      // as answered to the agent; 0 when nothing was
-	Held     time.Duration
-	Upstream time.Duration // waiting for the provider, lookups included
-	Total    time.Duration
-	Err      string
-	// Cause says why outgo could not decide, in a call that it therefore did not
-	// send: "draining", "lookup" (the provider did not tell what the call would
-	// move), "ledger", "timeout", "panic" or "internal"; "" otherwise.
-	Cause string
-}
-
-// Added is the time that outgo itself has taken.
-func (l *Line) Added() time.Duration { return max(0, l.Total-l.Held-l.Upstream) }
 
 // Stats is a snapshot of what the proxy has counted since it was made.
 type Stats struct {

@@ -6,6 +6,8 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/outgo/outgo/proxy"
 )
 
 // decisionLine is the message of the line that each call leaves in the log.
@@ -20,10 +22,8 @@ const logDelay = 100 * time.Millisecond
 func newLog() *zap.Logger { return logTo(unsynced{os.Stderr}) }
 
 func logTo(w zapcore.WriteSyncer) *zap.Logger {
-	enc := zap.NewProductionEncoderConfig()
-	enc.TimeKey, enc.EncodeTime, enc.EncodeDuration = "time", zapcore.ISO8601TimeEncoder, zapcore.StringDurationEncoder
 	to := &zapcore.BufferedWriteSyncer{WS: w, Size: 64 << 10, FlushInterval: logDelay}
-	return zap.New(prompt{zapcore.NewCore(zapcore.NewJSONEncoder(enc), to, zap.InfoLevel)})
+	return zap.New(prompt{zapcore.NewCore(proxy.LineEncoder(), to, zap.InfoLevel)})
 }
 
 // unsynced is a file whose Sync does nothing: standard error is for reading, not

@@ -33,13 +33,13 @@ func (s *shared) String() string {
 func TestLogKeepsItsOrderAndLetsOnlyDecisionLinesWait(t *testing.T) {
 	var out shared
 	log := logTo(zapcore.AddSync(&out)).With(zap.String("at", "x"))
-	log.Info(decisionLine, zap.Inline(&callLine{Agent: "a", Amounts: []string{"5 USD"}}))
+	log.Info(decisionLine, zap.Inline(&proxy.Line{Agent: "a", Amounts: []string{"5 USD"}}))
 	log.Warn("anomaly")
 	first, second, _ := strings.Cut(out.String(), "\n")
 	if !strings.Contains(first, `"msg":"call"`) || !strings.Contains(first, `"amounts":["5 USD"]`) || !strings.Contains(second, `"msg":"anomaly"`) {
 		t.Fatalf("the log is %q, want the call and then the anomaly", out.String())
 	}
-	log.Info(decisionLine, zap.Inline((*callLine)(&proxy.Line{Agent: "b"})))
+	log.Info(decisionLine, zap.Inline(&proxy.Line{Agent: "b"}))
 	if err := log.Sync(); err != nil || !strings.Contains(out.String(), `"agent":"b"`) {
 		t.Errorf("after Sync (%v) the log is %q, want the second call in it", err, out.String())
 	}

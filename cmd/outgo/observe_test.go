@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/outgo/outgo/engine"
+	"github.com/outgo/outgo/proxy"
 )
 
 // Each call is one line, with the same fields whatever becomes of it, and nothing
@@ -59,8 +60,8 @@ policies: [{name: one, unit: USD, maxSingleAmount: 5000, requireApprovalOver: 30
 	await(t, 10*time.Second, func() bool { return logs.FilterMessage("call").Len() > len(calls) })
 
 	want := []string{
-		fieldAdded, fieldAgent, fieldAmounts, fieldCause, fieldClass, fieldCode, fieldDecision, fieldError, fieldHeld, fieldHost,
-		fieldMethod, fieldOperation, fieldPath, fieldRail, fieldRequest, fieldStatus, fieldTotal, fieldUpstream,
+		proxy.FieldAdded, proxy.FieldAgent, proxy.FieldAmounts, proxy.FieldCause, proxy.FieldClass, proxy.FieldCode, proxy.FieldDecision, proxy.FieldError, proxy.FieldHeld, proxy.FieldHost,
+		proxy.FieldMethod, proxy.FieldOperation, proxy.FieldPath, proxy.FieldRail, proxy.FieldRequest, proxy.FieldStatus, proxy.FieldTotal, proxy.FieldUpstream,
 	}
 	slices.Sort(want)
 	decisions := map[string]bool{}
@@ -70,7 +71,7 @@ policies: [{name: one, unit: USD, maxSingleAmount: 5000, requireApprovalOver: 30
 		if got := slices.Sorted(maps.Keys(fields)); !slices.Equal(got, want) {
 			t.Errorf("the fields are %v, want %v", got, want)
 		}
-		decisions[fmt.Sprint(fields[fieldDecision])] = true
+		decisions[fmt.Sprint(fields[proxy.FieldDecision])] = true
 	}
 	if len(lines) != len(calls)+1 {
 		t.Errorf("%d lines for %d calls", len(lines), len(calls)+1)

@@ -36,7 +36,7 @@ func (s *sidecar) ask(credentials []proxy.ReadCredential) {
 	for i := range credentials {
 		if c := &credentials[i]; c.Rail == "stripe" && !strings.HasPrefix(c.Secret, "rk_") {
 			s.log.Warn("a reconcile credential is not a restricted key: make one at Stripe that can read events, payment intents and charges, and write nothing",
-				zap.String(fieldRail, c.Rail))
+				zap.String(proxy.FieldRail, c.Rail))
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -52,6 +52,6 @@ func (s *sidecar) ask(credentials []proxy.ReadCredential) {
 // flagged tells the operator of an anomaly, once.
 func (s *sidecar) flagged(f engine.Flagged) {
 	s.metrics.anomaly(f)
-	s.log.Warn("anomaly", zap.String(fieldAnomaly, string(f.Anomaly)), zap.String(fieldRequest, string(f.Request)),
-		zap.String(fieldAgent, f.Agent), zap.String(fieldRail, f.Rail), zap.String("see", "outgo requests show "+string(f.Request)))
+	s.log.Warn("anomaly", zap.String(fieldAnomaly, string(f.Anomaly)), zap.String(proxy.FieldRequest, string(f.Request)),
+		zap.String(proxy.FieldAgent, f.Agent), zap.String(proxy.FieldRail, f.Rail), zap.String("see", "outgo requests show "+string(f.Request)))
 }

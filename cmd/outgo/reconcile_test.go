@@ -21,6 +21,7 @@ import (
 	"github.com/outgo/outgo/config"
 	"github.com/outgo/outgo/engine"
 	"github.com/outgo/outgo/engine/spend"
+	"github.com/outgo/outgo/proxy"
 	"github.com/outgo/outgo/rails/stripe/sandbox"
 )
 
@@ -223,7 +224,7 @@ receipts: {expected_within: 100ms}
 	if !strings.Contains(list, "executing  MISSING_RECEIPT") {
 		t.Errorf("the list says nothing of it:\n%s", list)
 	}
-	if told := logs.FilterMessage("anomaly").FilterField(zap.String(fieldRequest, string(id))).Len(); told != 1 {
+	if told := logs.FilterMessage("anomaly").FilterField(zap.String(proxy.FieldRequest, string(id))).Len(); told != 1 {
 		t.Errorf("the log tells of it %d times", told)
 	}
 	v, err := s.ledger.engine.Preview(context.Background(), spend.Intent{
