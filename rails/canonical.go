@@ -121,21 +121,24 @@ func checkPath(path string) error {
 	if path == "" || path[0] != '/' {
 		return Refusef(spend.Malformed, "", "the request target %.80q does not start with '/'", path)
 	}
+	escaped := false
 	for i := 0; i < len(path); i++ {
 		c := path[i]
 		switch {
+		case isUnreserved(c) || c == '/':
 		case c == '%':
 			if err := checkEscape(path, i); err != nil {
 				return err
 			}
+			escaped = true
 			i += 2
 		case c == '\\' || c == ';':
 			return Refusef(spend.Ambiguous, "", "the path %.80q holds %q, which servers read differently", path, c)
-		case c != '/' && !isPathChar(c):
+		case strings.IndexByte("!$&'()*+,=:@", c) < 0: // RFC 3986 admits these in a segment, and ';'
 			return Refusef(spend.Malformed, "", "the path %.80q holds the byte %q, which must be percent-encoded or left out", path, c)
 		}
 	}
-	if strings.IndexByte(path, '%') >= 0 {
+	if escaped {
 		if whole, err := url.PathUnescape(path); err != nil || !utf8.ValidString(whole) {
 			return Refusef(spend.Ambiguous, "", "the path %.80q encodes bytes that are no UTF-8, which servers read differently", path)
 		}
@@ -171,6 +174,9 @@ func checkEscape(path string, i int) error {
 }
 
 func checkQuery(query string) error {
+	if query == "" {
+		return nil
+	}
 	for i := range len(query) {
 		if c := query[i]; c <= ' ' || c >= 0x7f || c == '#' {
 			return Refusef(spend.Malformed, "", "the query holds the byte %q, which must be percent-encoded or left out", c)
@@ -186,10 +192,6 @@ func isUnreserved(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
 		c == '-' || c == '.' || c == '_' || c == '~'
 }
-
-// isPathChar says which bytes RFC 3986 admits in a path segment as they are,
-// apart from ';'.
-func isPathChar(c byte) bool { return isUnreserved(c) || strings.IndexByte("!$&'()*+,=:@", c) >= 0 }
 
 func isHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'

@@ -25,12 +25,20 @@ const (
 // parseCurrency returns the unit of a currency as Stripe takes it, in either
 // case. ok is false for what is not in Stripe's table.
 func parseCurrency(s string) (unit string, ok bool) {
-	if len(s) != 3 || strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+	if len(s) != 3 {
 		return "", false
+	}
+	entry := [...]byte{' ', 0, 0, 0, ' '}
+	for i := range len(s) {
+		upper := s[i] &^ 0x20
+		if upper < 'A' || upper > 'Z' {
+			return "", false
+		}
+		entry[1+i] = upper
 	}
 	// What is returned is a part of the table, not of the call.
 	const all = twoDecimal + zeroDecimal + threeDecimal
-	i := strings.Index(all, " "+strings.ToUpper(s)+" ")
+	i := strings.Index(all, string(entry[:]))
 	if i < 0 {
 		return "", false
 	}

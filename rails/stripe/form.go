@@ -1,8 +1,6 @@
 package stripe
 
 import (
-	"cmp"
-	"net/url"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -81,7 +79,12 @@ func parsePairs(raw string) ([]pair, error) {
 		return nil, err
 	}
 	pairs := make([]pair, 0, countPairs(raw))
-	for segment := range strings.SplitSeq(raw, "&") {
+	for more := true; more; {
+		segment := raw
+		i := strings.IndexByte(raw, '&')
+		if more = i >= 0; more {
+			segment, raw = raw[:i], raw[i+1:]
+		}
 		p, err := parsePair(segment)
 		if err != nil {
 			return nil, err
@@ -92,6 +95,9 @@ func parsePairs(raw string) ([]pair, error) {
 }
 
 func checkBytes(raw string) error {
+	if isPlainForm(raw) {
+		return nil
+	}
 	if !utf8.ValidString(raw) {
 		return rails.Refusef(spend.Malformed, "", "the parameters are not UTF-8")
 	}
@@ -107,6 +113,16 @@ func checkBytes(raw string) error {
 		}
 	}
 	return nil
+}
+
+// isPlainForm reports whether raw is ASCII without control bytes and semicolons. It
+// adds up what it finds instead of stopping: most forms are plain.
+func isPlainForm(raw string) bool {
+	var odd byte
+	for i := range len(raw) {
+		odd |= classes[raw[i]]
+	}
+	return odd&isOdd == 0
 }
 
 func parsePair(segment string) (pair, error) {
@@ -125,61 +141,17 @@ func parsePair(segment string) (pair, error) {
 	if err != nil {
 		return pair{}, err
 	}
-	base, err := checkName(name)
-	if err != nil {
-		return pair{}, err
+	base := name
+	if !isWord(name) || '0' <= name[0] && name[0] <= '9' {
+		if base, err = checkName(name); err != nil {
+			return pair{}, err
+		}
 	}
 	p := pair{name: name, base: base, value: value}
 	if plainName && plainValue {
 		p.raw = segment
 	}
 	return p, nil
-}
-
-// spelling reports whether raw has anything to decode, and whether it is spelled as
-// appendEscaped would spell what it decodes to.
-func spelling(raw string, brackets bool) (coded, plain bool) {
-	plain = true
-	for i := 0; i < len(raw); i++ {
-		switch c := raw[i]; {
-		case isUnreserved(c) || brackets && (c == '[' || c == ']'):
-		case c != '%':
-			coded, plain = coded || c == '+', false
-		default:
-			coded = true
-			if i+2 >= len(raw) {
-				return true, false
-			}
-			high, low := strings.IndexByte(upperHex, raw[i+1]), strings.IndexByte(upperHex, raw[i+2])
-			if high < 0 || low < 0 {
-				plain = false
-				continue
-			}
-			c = byte(high<<4 | low) //nolint:gosec // two digits make a byte
-			plain = plain && !isUnreserved(c) && (!brackets || c != '[' && c != ']')
-			i += 2
-		}
-	}
-	return coded, plain
-}
-
-// unescape decodes once what is coded, and refuses what only decoding brings to
-// light. Of raw, checkBytes has seen all.
-func unescape(raw string, coded bool) (string, error) {
-	if !coded {
-		return raw, nil
-	}
-	s, err := url.QueryUnescape(raw)
-	if err != nil {
-		return "", rails.Refusef(spend.Malformed, "", "a parameter has a broken percent-escape")
-	}
-	if !utf8.ValidString(s) {
-		return "", rails.Refusef(spend.Malformed, "", "a parameter is not UTF-8 when decoded")
-	}
-	if strings.IndexByte(s, 0) >= 0 {
-		return "", rails.Refusef(spend.Malformed, "", "a parameter holds an encoded NUL")
-	}
-	return s, nil
 }
 
 // shown is a name as a message may repeat it: a card number that stands where a
@@ -254,7 +226,7 @@ func cutSub(brackets string) (sub, rest string) {
 
 func isWord(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' {
+		if classes[s[i]]&inWord == 0 {
 			return false
 		}
 	}
@@ -419,7 +391,10 @@ func (f *form) canonical() []byte {
 		size += len(f.all[i].name) + len(f.all[i].value) + len("=&")
 	}
 	slices.SortFunc(order, func(i, j int) int {
-		return cmp.Or(strings.Compare(f.all[i].name, f.all[j].name), i-j)
+		if c := strings.Compare(f.all[i].name, f.all[j].name); c != 0 {
+			return c
+		}
+		return i - j
 	})
 	b := make([]byte, 0, size)
 	for _, i := range order {
@@ -460,31 +435,4 @@ func appendPair(b []byte, p *pair) []byte {
 	}
 	b = append(appendEscaped(b, p.name, true), '=')
 	return appendEscaped(b, p.value, false)
-}
-
-// upperHex are the digits of escapes.
-const upperHex = "0123456789ABCDEF"
-
-func appendEscaped(b []byte, s string, brackets bool) []byte {
-	for i := range len(s) {
-		c := s[i]
-		if isUnreserved(c) || brackets && (c == '[' || c == ']') {
-			b = append(b, c)
-		} else {
-			b = append(b, '%', upperHex[c>>4], upperHex[c&15])
-		}
-	}
-	return b
-}
-
-// isUnreserved reports whether c is a letter, a digit, '-', '.', '_' or '~'.
-func isUnreserved(c byte) bool {
-	const low, high = 1<<'-' | 1<<'.' | (1<<10-1)<<'0', (1<<26-1)<<('A'-64) | 1<<('_'-64) | (1<<26-1)<<('a'-64) | 1<<('~'-64)
-	switch c / 64 {
-	case 0:
-		return uint64(low)>>c&1 != 0
-	case 1:
-		return uint64(high)>>(c-64)&1 != 0
-	}
-	return false
 }

@@ -58,7 +58,11 @@ type fields [lookedAt]struct {
 func (f *fields) read(header []rails.Field) {
 	for i := range header {
 		name := header[i].Name
+		ascii := isVisible(name)
 		for field := range lookedAt {
+			if ascii && len(name) != len(fieldName(field)) {
+				continue // only letters outside ASCII fold to one of another length
+			}
 			like, equal := resembles(name, fieldName(field))
 			if !like {
 				continue
@@ -167,8 +171,11 @@ func (f *fields) checkContent(size int) error {
 // name of a Basic. What is not plainly one key has no mode.
 func modeOf(authorization string) spend.Mode {
 	scheme, token, _ := strings.Cut(authorization, " ")
-	switch strings.ToLower(scheme) {
-	case "bearer":
+	if scheme != "Bearer" { // as all SDKs spell it
+		scheme = strings.ToLower(scheme)
+	}
+	switch scheme {
+	case "Bearer", "bearer":
 	case "basic":
 		raw, err := base64.StdEncoding.Strict().DecodeString(token)
 		if err != nil {
@@ -296,8 +303,7 @@ func isID(s string) bool {
 		return false
 	}
 	for i := range len(s) {
-		c := s[i]
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_') {
+		if c := s[i]; classes[c]&isFree == 0 || c == '-' || c == '.' || c == '~' {
 			return false
 		}
 	}
