@@ -132,12 +132,12 @@ var commonText string
 // afterwards. It takes microseconds, and less than writing what it saves: a reply
 // would be the larger part of what a payment writes.
 type packing struct {
-	common *s2.Dict
+	common *squeezer
 	room   *sync.Pool // of *[]byte, for what is packed and not yet sealed
 }
 
 func newPacking() packing {
-	return packing{s2.MakeDict([]byte(commonText), nil), &sync.Pool{New: func() any { return new([]byte) }}}
+	return packing{newSqueezer(commonText), &sync.Pool{New: func() any { return new([]byte) }}}
 }
 
 func (p packing) pack(reply []byte) []byte { return p.packIn(nil, reply) }
@@ -145,9 +145,7 @@ func (p packing) pack(reply []byte) []byte { return p.packIn(nil, reply) }
 // packIn is pack in the memory of out, where that is enough.
 func (p packing) packIn(out, reply []byte) []byte {
 	out = slices.Grow(out[:0], 1+s2.MaxEncodedLen(len(reply)))
-	out = out[:cap(out)]
-	out[0] = packed
-	return out[:1+len(p.common.Encode(out[1:], reply))]
+	return p.common.append(append(out, packed), reply)
 }
 
 // sealed packs a reply and seals it for a place.
@@ -172,7 +170,7 @@ func (p packing) unpack(b []byte) ([]byte, error) {
 	if n, err := s2.DecodedLen(b[1:]); err != nil || n > maxUnpacked {
 		return nil, fmt.Errorf("read kept reply: %d bytes: %w", n, errors.Join(err, s2.ErrTooLarge))
 	}
-	reply, err := p.common.Decode(nil, b[1:])
+	reply, err := p.common.dict.Decode(nil, b[1:])
 	if err != nil {
 		return nil, fmt.Errorf("read kept reply: %w", err)
 	}
