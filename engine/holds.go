@@ -72,13 +72,24 @@ func (e *Engine) countWaiting(t *txn, r *spend.Request, by int) error {
 	return putJSON(t, e.keys.waits(r.Intent.Agent), n)
 }
 
+// noneWaits is the stored form of nought.
+const noneWaits = string(rune(formatJSON)) + "0"
+
 // waiting is how many requests of an agent wait. While none does, a call need not
 // look for one of its fingerprint: that takes longer than all else it looks for.
 func (e *Engine) waiting(r store.Reader, agent string) (n int, err error) {
-	if err := getJSON(r, e.keys.waits(agent), &n); err != nil && !errors.Is(err, store.ErrNotFound) {
+	key := e.keys.waits(agent)
+	stored, err := r.Get(key)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return 0, nil
+	case err != nil:
 		return 0, err
+	case string(stored) == noneWaits:
+		return 0, nil
 	}
-	return n, nil
+	err = readJSON(key, stored, &n)
+	return n, err
 }
 
 // sumHeld adds an amount to what is held of an agent's in its unit, or takes it

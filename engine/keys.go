@@ -148,7 +148,7 @@ func numbered(prefix string, n uint64) string {
 
 // escape keeps a name from reaching into another part of a key.
 func escape(s string) string {
-	if !strings.ContainsAny(s, "/%") {
+	if strings.IndexByte(s, '/') < 0 && strings.IndexByte(s, '%') < 0 {
 		return s
 	}
 	return strings.NewReplacer("%", "%25", "/", "%2F").Replace(s)

@@ -93,8 +93,8 @@ func Of(at time.Time, event, who string, from spend.State, r *spend.Request) Ent
 	}
 	if len(r.Intent.Legs) > 0 {
 		e.Amounts = make([]string, len(r.Intent.Legs))
-		for i, l := range r.Intent.Legs {
-			e.Amounts[i] = l.Amount.String()
+		for i := range r.Intent.Legs {
+			e.Amounts[i] = r.Intent.Legs[i].Amount.String()
 		}
 	}
 	if n := len(r.Receipts); n > 0 {

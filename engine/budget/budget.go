@@ -49,17 +49,15 @@ type State struct {
 func (a Account) Read(r store.Reader, now time.Time, perMinute, perHour int) (State, error) {
 	w := a.at(now)
 	s := State{DayEnds: w.dayEnds, MonthEnds: w.monthEnds}
-	for _, c := range [...]struct {
-		key   string
-		total *spend.Amount
-	}{{w.dayKey, &s.Day}, {w.monthKey, &s.Month}, {a.exposureKey(), &s.Exposure}} {
-		held, err := readCounter(r, c.key, a.Unit)
-		if err != nil {
-			return State{}, err
-		}
-		if *c.total, err = held.total(); err != nil {
-			return State{}, fmt.Errorf("read budget %s: %w", c.key, err)
-		}
+	var err error
+	if s.Day, err = a.total(r, w.dayKey); err != nil {
+		return State{}, err
+	}
+	if s.Month, err = a.total(r, w.monthKey); err != nil {
+		return State{}, err
+	}
+	if s.Exposure, err = a.total(r, a.exposureKey()); err != nil {
+		return State{}, err
 	}
 	minute, err := readRing(r, a.ringKey(perSecond), perSecond)
 	if err != nil {
@@ -72,6 +70,19 @@ func (a Account) Read(r store.Reader, now time.Time, perMinute, perHour int) (St
 	s.Minute, s.MinuteFree = minute.count(now), minute.free(now, perMinute)
 	s.Hour, s.HourFree = hour.count(now), hour.free(now, perHour)
 	return s, nil
+}
+
+// total returns what counts in the counter at key.
+func (a Account) total(r store.Reader, key string) (spend.Amount, error) {
+	c, err := readCounter(r, key, a.Unit)
+	if err != nil {
+		return spend.Amount{}, err
+	}
+	sum, err := c.total()
+	if err != nil {
+		return sum, fmt.Errorf("read budget %s: %w", key, err)
+	}
+	return sum, nil
 }
 
 // Reserve counts amount in the day and the month that contain now, until it is
@@ -143,12 +154,14 @@ func (a Account) Owns(r spend.Reservation) bool {
 // Local returns what distinguishes a counter from the others of the account's
 // policy, for a shorter record of it; ok is false for a counter of another policy.
 func (a Account) Local(counter string) (local string, ok bool) {
-	for _, part := range [...]string{a.Prefix, root, escape(string(a.Policy)), "/"} {
-		if counter, ok = strings.CutPrefix(counter, part); !ok {
-			return "", false
-		}
+	policy := escape(string(a.Policy))
+	at := len(a.Prefix) + len(root)
+	end := at + len(policy)
+	if len(counter) <= end || counter[end] != '/' || counter[at:end] != policy ||
+		counter[len(a.Prefix):at] != root || counter[:len(a.Prefix)] != a.Prefix {
+		return "", false
 	}
-	return counter, true
+	return counter[end+1:], true
 }
 
 // Counter is the counter of which Local gave local.
@@ -160,7 +173,7 @@ func Gauge(r spend.Reservation) bool { return strings.HasSuffix(r.Counter, "/exp
 
 // escape makes a unit one part of a key.
 func escape(s string) string {
-	if !strings.ContainsAny(s, "/:%") {
+	if strings.IndexByte(s, '/') < 0 && strings.IndexByte(s, ':') < 0 && strings.IndexByte(s, '%') < 0 {
 		return s
 	}
 	return strings.NewReplacer("%", "%25", "/", "%2F", ":", "%3A").Replace(s)

@@ -10,25 +10,32 @@ import (
 // Post turns what was reserved into what was spent. It fails with
 // ErrNotReserved where a counter does not hold the reservation.
 func Post(tx store.Tx, rs []spend.Reservation) error {
-	return move(tx, "post", rs, func(c *counter, a spend.Amount) error {
+	return move(tx, "post", rs, func(c counter, a spend.Amount) (counter, error) {
 		if err := c.reserved.take(a); err != nil {
-			return err
+			return c, err
 		}
-		return c.posted.add(a)
+		err := c.posted.add(a)
+		return c, err
 	})
 }
 
 // Void gives back what was reserved. It fails with ErrNotReserved where a
 // counter does not hold the reservation.
 func Void(tx store.Tx, rs []spend.Reservation) error {
-	return move(tx, "void", rs, func(c *counter, a spend.Amount) error { return c.reserved.take(a) })
+	return move(tx, "void", rs, func(c counter, a spend.Amount) (counter, error) {
+		err := c.reserved.take(a)
+		return c, err
+	})
 }
 
 // Release gives back in full what was posted, as when an allowance is revoked.
 // Unlike Adjust it can take back an unlimited amount. It fails with
 // ErrNotReserved where a counter has not posted as much.
 func Release(tx store.Tx, rs []spend.Reservation) error {
-	return move(tx, "release", rs, func(c *counter, a spend.Amount) error { return c.posted.take(a) })
+	return move(tx, "release", rs, func(c counter, a spend.Amount) (counter, error) {
+		err := c.posted.take(a)
+		return c, err
+	})
 }
 
 // Adjust adds to what was posted for each reservation the signed difference
@@ -48,7 +55,11 @@ func Adjust(tx store.Tx, rs []spend.Reservation, diff func(spend.Reservation) (s
 			return fmt.Errorf("adjust %s by %s: %w", r.Counter, d, spend.Invalid)
 		}
 		one := []spend.Reservation{r}
-		if err := move(tx, "adjust", one, func(c *counter, _ spend.Amount) error { return c.posted.add(d) }); err != nil {
+		err = move(tx, "adjust", one, func(c counter, _ spend.Amount) (counter, error) {
+			err := c.posted.add(d)
+			return c, err
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -56,13 +67,13 @@ func Adjust(tx store.Tx, rs []spend.Reservation, diff func(spend.Reservation) (s
 }
 
 // move changes the counter of each reservation in turn.
-func move(tx store.Tx, verb string, rs []spend.Reservation, change func(*counter, spend.Amount) error) error {
+func move(tx store.Tx, verb string, rs []spend.Reservation, change func(counter, spend.Amount) (counter, error)) error {
 	for _, r := range rs {
 		c, err := readCounter(tx, r.Counter, r.Amount.Unit())
 		if err != nil {
 			return err
 		}
-		if err := change(&c, r.Amount); err != nil {
+		if c, err = change(c, r.Amount); err != nil {
 			return fmt.Errorf("%s in %s: %w", verb, r.Counter, err)
 		}
 		if err := c.write(tx, r.Counter); err != nil {

@@ -63,11 +63,12 @@ func (r *ring) count(t time.Time) int {
 
 // from sums the calls in step and all later ones.
 func (r *ring) from(step int64) int {
+	if r.head < step {
+		return 0
+	}
 	var sum uint64
-	for i := range r.n {
-		if r.head-int64(i) >= step {
-			sum = saturated(sum, r.n[i])
-		}
+	for _, n := range r.n[:min(uint64(r.head)-uint64(step), slots-1)+1] { //nolint:gosec // their difference is never negative
+		sum = saturated(sum, n)
 	}
 	return int(sum)
 }
