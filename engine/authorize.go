@@ -283,7 +283,7 @@ func (e *Engine) evaluate(t *txn, id spend.ID, in spend.Intent, form []byte, att
 	if err := e.remember(t, r, &in); err != nil {
 		return nil, err
 	}
-	return r, e.give(t, r, form, deed{event: authorize, who: agentName(in.Agent)})
+	return r, e.give(t, r, requestBody{intent: form}, deed{event: authorize, who: agentName(in.Agent)})
 }
 
 // marksOf are those of a new request.

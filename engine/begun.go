@@ -24,7 +24,7 @@ type begun struct {
 
 type begunRequest struct {
 	stored  []byte
-	intent  []byte         // its intentForm
+	body    requestBody    // its own
 	request *spend.Request // which nobody changes
 }
 
@@ -39,19 +39,19 @@ func (k *begun) get(id spend.ID, stored []byte) (spend.Request, bool) {
 }
 
 // borrow is get for an action, which hands the request to nobody and changes no
-// element of its lists: it may add to them, and replace them. It returns the form of
-// the intent as well.
-func (k *begun) borrow(id spend.ID, stored []byte) (r spend.Request, intent []byte, ok bool) {
+// element of its lists: it may add to them, and replace them. It returns the body
+// of the request as well.
+func (k *begun) borrow(id spend.ID, stored []byte) (r spend.Request, body requestBody, ok bool) {
 	known, ok := k.known(id, stored)
 	if !ok {
-		return spend.Request{}, nil, false
+		return spend.Request{}, requestBody{}, false
 	}
 	r = *known.request
 	r.Reservations = slices.Clip(r.Reservations)
 	r.Receipts = slices.Clip(r.Receipts)
 	r.Anomalies = slices.Clip(r.Anomalies)
 	r.Again = slices.Clip(r.Again)
-	return r, known.intent, true
+	return r, known.body, true
 }
 
 func (k *begun) known(id spend.ID, stored []byte) (begunRequest, bool) {
@@ -61,10 +61,9 @@ func (k *begun) known(id spend.ID, stored []byte) (begunRequest, bool) {
 	return known, ok && bytes.Equal(known.stored, stored)
 }
 
-// put keeps r, whose stored form is stored and that of its intent intent, while it is
-// executing; not if reading that form would give another request. It is r's owner
+// put keeps r, whose stored form is stored, and the body of that, while it is executing; not if reading that form would give another request. It is r's owner
 // from then on, and of what r points to.
-func (k *begun) put(r *spend.Request, stored, intent []byte, exact bool) {
+func (k *begun) put(r *spend.Request, stored []byte, body requestBody, exact bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if r.State != spend.Executing || !exact {
@@ -78,5 +77,5 @@ func (k *begun) put(r *spend.Request, stored, intent []byte, exact bool) {
 		clear(k.byID) // those that nobody ends would fill it
 	}
 	r.Intent.Claims.Authorization, r.Intent.LookedUp = "", time.Time{} // neither is stored
-	k.byID[r.ID] = begunRequest{stored, intent, r}
+	k.byID[r.ID] = begunRequest{stored, body, r}
 }

@@ -17,7 +17,7 @@ func begunExample(id spend.ID) (r spend.Request, stored []byte) {
 		},
 		Reservations: []spend.Reservation{{Counter: "c", Amount: spend.NewAmount("USD", 5)}},
 	}
-	stored, _, _ = newKeys("main").storedRequest(&r, nil)
+	stored, _, _ = newKeys("main").storedRequest(&r, new(requestBody))
 	return r, stored
 }
 
@@ -26,7 +26,7 @@ func begunExample(id spend.ID) (r spend.Request, stored []byte) {
 func TestBegunStandsForItsStoredForm(t *testing.T) {
 	var k begun
 	r, stored := begunExample("1")
-	k.put(&r, stored, nil, true)
+	k.put(&r, stored, requestBody{}, true)
 	for _, tamper := range []func(*spend.Request){
 		func(q *spend.Request) { q.Receipts = append(q.Receipts, spend.Receipt{Note: "appended"}) },
 		func(q *spend.Request) { _ = append(q.Intent.Legs[:0], spend.Leg{Payee: "appended"}) },
@@ -50,11 +50,15 @@ func TestBegunIsAsItWasAfterAnActionThatFailed(t *testing.T) {
 	r, stored := begunExample("1")
 	r.Reservations = append(make([]spend.Reservation, 0, 8), r.Reservations...)
 	r.Receipts, r.Anomalies = make([]spend.Receipt, 0, 8), make([]spend.Anomaly, 0, 8)
-	k.put(&r, stored, intentForm(&r.Intent), true)
+	body := requestBody{intent: intentForm(&r.Intent)}
+	if again, _, err := newKeys("main").storedRequest(&r, &body); err != nil || string(again) != string(stored) {
+		t.Fatalf("with the form of its intent it is written %x, not %x: %v", again, stored, err)
+	}
+	k.put(&r, stored, body, true)
 	want := r.Clone()
 	for range 2 {
-		q, intent, ok := k.borrow("1", stored)
-		if again, _, err := newKeys("main").storedRequest(&q, intent); !ok || err != nil || string(again) != string(stored) {
+		q, body, ok := k.borrow("1", stored)
+		if again, _, err := newKeys("main").storedRequest(&q, &body); !ok || err != nil || string(again) != string(stored) {
 			t.Fatalf("%v, %v: it is written %x, not %x", ok, err, again, stored)
 		}
 		q.State, q.Why = spend.Failed, spend.NeverSent
@@ -74,26 +78,26 @@ func TestBegunIsAsItWasAfterAnActionThatFailed(t *testing.T) {
 func TestBegunForgets(t *testing.T) {
 	var k begun
 	r, stored := begunExample("1")
-	k.put(&r, stored, nil, true)
+	k.put(&r, stored, requestBody{}, true)
 	if _, ok := k.get("1", append(stored, ' ')); ok {
 		t.Error("it answers for bytes that it was not made of")
 	}
 	if _, ok := k.get("2", stored); ok {
 		t.Error("it answers for a request that it does not know")
 	}
-	if k.put(&r, stored, nil, false); len(k.byID) != 0 {
+	if k.put(&r, stored, requestBody{}, false); len(k.byID) != 0 {
 		t.Error("it keeps a request that its stored form does not give again")
 	}
-	k.put(&r, stored, nil, true)
+	k.put(&r, stored, requestBody{}, true)
 	r.State = spend.Settled
-	k.put(&r, stored, nil, true)
+	k.put(&r, stored, requestBody{}, true)
 	if len(k.byID) != 0 {
 		t.Error("it keeps a request that has ended")
 	}
 	r.State = spend.Executing
 	for range 3 * maxBegun {
 		r.ID = spend.NewID(time.Now())
-		k.put(&r, stored, nil, true)
+		k.put(&r, stored, requestBody{}, true)
 	}
 	if n := len(k.byID); n > maxBegun {
 		t.Errorf("it keeps %d requests", n)

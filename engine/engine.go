@@ -247,18 +247,18 @@ func (e *Engine) load(r store.Reader, id spend.ID) (q spend.Request, err error) 
 }
 
 // borrow is load for an action that keeps to what begun.borrow asks. It returns the
-// form of the request's intent, if that is known.
-func (e *Engine) borrow(t *txn, id spend.ID) (q spend.Request, intent []byte, err error) {
+// body of the request, as far as it is known.
+func (e *Engine) borrow(t *txn, id spend.ID) (q spend.Request, body requestBody, err error) {
 	key := e.keys.request(id)
 	stored, err := e.readStored(t, id, key)
 	if err != nil {
-		return q, nil, err
+		return q, body, err
 	}
-	if q, intent, ok := e.begun.borrow(id, stored); ok {
-		return q, intent, nil
+	if q, body, ok := e.begun.borrow(id, stored); ok {
+		return q, body, nil
 	}
 	q, err = e.keys.readRequest(id, key, stored)
-	return q, nil, err
+	return q, body, err
 }
 
 // readStored returns the stored form of a request, found at key, or NotFound.
@@ -277,26 +277,22 @@ func (e *Engine) save(t *txn, r *spend.Request, d deed) error {
 	return e.rewrite(t, r)
 }
 
-// give is save for a caller who changes nothing of r any more, and who may know the
-// form of its intent.
-func (e *Engine) give(t *txn, r *spend.Request, intent []byte, d deed) error {
+// give is save for a caller who changes nothing of r any more, and who may know some of
+// its body.
+func (e *Engine) give(t *txn, r *spend.Request, body requestBody, d deed) error {
 	t.recordDeed(r, d)
-	return e.keep(t, r, intent)
+	return e.keep(t, r, body)
 }
 
 // rewrite is save without an entry of its own.
 func (e *Engine) rewrite(t *txn, r *spend.Request) error {
 	own := r.Clone() // whose caller gets r, to do with as it likes
-	return e.keep(t, &own, nil)
+	return e.keep(t, &own, requestBody{})
 }
 
-// keep writes r, which nobody changes any more, and whose intent has the form intent;
-// nil where that is not known.
-func (e *Engine) keep(t *txn, r *spend.Request, intent []byte) error {
-	if intent == nil {
-		intent = intentForm(&r.Intent)
-	}
-	stored, exact, err := e.keys.storedRequest(r, intent)
+// keep writes r, which nobody changes any more, and of whose body some may be known.
+func (e *Engine) keep(t *txn, r *spend.Request, body requestBody) error {
+	stored, exact, err := e.keys.storedRequest(r, &body)
 	if err != nil {
 		return err
 	}
@@ -304,7 +300,7 @@ func (e *Engine) keep(t *txn, r *spend.Request, intent []byte) error {
 		return err
 	}
 	t.then(func() {
-		e.begun.put(r, stored, intent, exact)
+		e.begun.put(r, stored, body, exact)
 		e.wake(r)
 	})
 	return nil

@@ -37,7 +37,7 @@ func (e *Engine) Finish(ctx context.Context, id spend.ID, o spend.Outcome) error
 // digest that of the reply as it came.
 func (e *Engine) finishing(id spend.ID, o spend.Outcome, sealed []byte, digest audit.Hash) action {
 	return func(t *txn) error {
-		r, intent, err := e.borrow(t, id)
+		r, body, err := e.borrow(t, id)
 		if err != nil {
 			return err
 		}
@@ -54,7 +54,7 @@ func (e *Engine) finishing(id spend.ID, o spend.Outcome, sealed []byte, digest a
 		if o.Receipt.Source == spend.FromClaim {
 			d.who = agentName(r.Intent.Agent)
 		}
-		return e.give(t, &r, intent, d)
+		return e.give(t, &r, body, d)
 	}
 }
 

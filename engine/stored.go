@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/outgo/outgo/engine/budget"
 	"github.com/outgo/outgo/engine/spend"
@@ -17,17 +18,33 @@ import (
 // of the size, and each byte is written to a log and twice to a table at least.
 const formatRequest = 3
 
-// storedRequest returns the stored form of r, whose intent has the form intent; nil
-// where that was not made before. exact says that reading it gives r again, but for
-// what is never stored and the zones of times.
-func (k keys) storedRequest(r *spend.Request, intent []byte) (stored []byte, exact bool, err error) {
+// storedRequest returns the stored form of r, of which body may have parts, and has
+// them from then on. exact says that reading it gives r again, but for what is never
+// stored and the zones of times.
+func (k keys) storedRequest(r *spend.Request, body *requestBody) (stored []byte, exact bool, err error) {
 	p := packer{b: make([]byte, 1, 640)}
 	p.b[0] = formatRequest
-	k.fields(&p, r, intent)
+	k.fields(&p, r, body)
 	if p.err != nil {
 		return nil, false, fmt.Errorf("write %s: %w", k.request(r.ID), p.err)
 	}
 	return p.b, !p.inexact, nil
+}
+
+// requestBody is what is already known of the stored form of a request, so that it is
+// not made again: of the intent, which never changes but for a begin, and depends on
+// nothing else; and of all from the intent to the reservations, as it was written
+// when a payment began, and mostly still is when it ends.
+type requestBody struct {
+	intent, whole []byte
+	// What whole was written with, beside the intent and the verdict, which stay.
+	attachedKey  string
+	reservations []spend.Reservation
+}
+
+// isOf reports whether whole is what would be written for r.
+func (b *requestBody) isOf(r *spend.Request) bool {
+	return b.whole != nil && r.AttachedKey == b.attachedKey && slices.Equal(r.Reservations, b.reservations)
 }
 
 // readRequest decodes a stored request, found at key.
@@ -36,7 +53,7 @@ func (k keys) readRequest(id spend.ID, key string, stored []byte) (r spend.Reque
 		return r, fmt.Errorf("read %s: the value has a format that this version of outgo does not know", key)
 	}
 	p := packer{b: stored[1:], reading: true}
-	k.fields(&p, &r, nil)
+	k.fields(&p, &r, new(requestBody))
 	if err := p.end(); err != nil {
 		// Not wrapped: a damaged store is nobody's input and must not look so.
 		return spend.Request{}, fmt.Errorf("read %s: %v", key, err) //nolint:errorlint // see above
@@ -45,18 +62,17 @@ func (k keys) readRequest(id spend.ID, key string, stored []byte) (r spend.Reque
 	return r, nil
 }
 
-// intentForm is what stands for an intent in the stored form of its request. It is
-// the larger part, depends on nothing else and never changes, so a caller makes it
-// outside of the action that everybody else waits for.
+// intentForm is what stands for an intent in the stored form of its request. A caller
+// makes it outside of the action that everybody else waits for.
 func intentForm(in *spend.Intent) []byte {
 	p := packer{b: make([]byte, 0, 320)}
 	intentFields(&p, in)
 	return p.b
 }
 
-// fields puts every field of a request through p, which reads or writes them; the
-// intent is written as intent, if that is not nil.
-func (k keys) fields(p *packer, r *spend.Request, intent []byte) {
+// fields puts every field of a request through p, which reads or writes them, but for
+// what body has of it when it is written.
+func (k keys) fields(p *packer, r *spend.Request, body *requestBody) {
 	p.uint(&r.Seq)
 	p.since(&r.Created)
 	p.base(r.Created)
@@ -70,6 +86,28 @@ func (k keys) fields(p *packer, r *spend.Request, intent []byte) {
 	p.since(&r.Began)
 	p.since(&r.Deadline)
 	p.since(&r.AttachedAt)
+	if from := len(p.b); p.reading || !body.isOf(r) {
+		k.bodyFields(p, r, body.intent)
+		if !p.reading && !p.inexact {
+			body.whole = p.b[from:len(p.b):len(p.b)]
+			body.attachedKey, body.reservations = r.AttachedKey, r.Reservations
+		}
+	} else {
+		p.b = append(p.b, body.whole...)
+	}
+	text(p, &r.Transaction)
+	p.amount(&r.Told)
+	p.amount(&r.Adjusted)
+	list(p, &r.Receipts, func(rc *spend.Receipt) { receiptFields(p, rc) })
+	text(p, &r.ReplacedBy)
+	asJSON(p, &r.Recheck, r.Recheck == nil)
+	asJSON(p, &r.Approval, r.Approval == nil)
+	asJSON(p, &r.Anomalies, len(r.Anomalies) == 0)
+	asJSON(p, &r.Again, len(r.Again) == 0)
+}
+
+// bodyFields are those of a requestBody, of which that of the intent may be known.
+func (k keys) bodyFields(p *packer, r *spend.Request, intent []byte) {
 	if p.reading || intent == nil {
 		intentFields(p, &r.Intent)
 	} else {
@@ -82,15 +120,6 @@ func (k keys) fields(p *packer, r *spend.Request, intent []byte) {
 	}
 	verdictFields(p, &r.Verdict)
 	list(p, &r.Reservations, func(s *spend.Reservation) { k.reservationFields(p, s, r.Verdict.Policies) })
-	text(p, &r.Transaction)
-	p.amount(&r.Told)
-	p.amount(&r.Adjusted)
-	list(p, &r.Receipts, func(rc *spend.Receipt) { receiptFields(p, rc) })
-	text(p, &r.ReplacedBy)
-	asJSON(p, &r.Recheck, r.Recheck == nil)
-	asJSON(p, &r.Approval, r.Approval == nil)
-	asJSON(p, &r.Anomalies, len(r.Anomalies) == 0)
-	asJSON(p, &r.Again, len(r.Again) == 0)
 }
 
 func intentFields(p *packer, in *spend.Intent) {

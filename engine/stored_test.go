@@ -32,6 +32,38 @@ func TestAStoredRequestReadsAsWhatItWas(t *testing.T) {
 	})
 }
 
+// What was written before of a request is written the same, whatever has changed
+// since of what may change.
+func TestWhatIsKnownOfARequestChangesNothing(t *testing.T) {
+	k := newKeys("main")
+	rapid.Check(t, func(rt *rapid.T) {
+		var r, later spend.Request
+		draw(rt, "r", reflect.ValueOf(&r).Elem())
+		draw(rt, "later", reflect.ValueOf(&later).Elem())
+		r.ID = "01890000-0000-7000-8000-000000000001"
+		if rapid.Bool().Draw(rt, "without rules") {
+			r.Verdict.Rules = nil
+		}
+		body := requestBody{intent: intentForm(&r.Intent)}
+		for range 2 {
+			want, exact, err := k.storedRequest(&r, new(requestBody))
+			got, same, err2 := k.storedRequest(&r, &body)
+			if (err == nil) != (err2 == nil) || exact != same || !bytes.Equal(got, want) {
+				rt.Fatalf("written %x, %t, %v, want %x, %t, %v", got, same, err2, want, exact, err)
+			}
+			q := r.Clone() // as one that borrows it
+			q.State, q.Why, q.Changed, q.Receipts, q.Told = later.State, later.Why, later.Changed, later.Receipts, later.Told
+			if rapid.Bool().Draw(rt, "counted elsewhere") {
+				q.Reservations = later.Reservations
+			}
+			if rapid.Bool().Draw(rt, "attached anew") {
+				q.AttachedKey = later.AttachedKey
+			}
+			r = q
+		}
+	})
+}
+
 // A request with something in every field loses nothing: this fails for a field
 // that stored.go does not know.
 func TestEveryFieldOfARequestIsStored(t *testing.T) {
@@ -70,7 +102,7 @@ func TestTheStoredFormOfAPaymentIsSmall(t *testing.T) {
 func TestADamagedRequestIsNotRead(t *testing.T) {
 	k := newKeys("main")
 	r, _ := begunExample("01890000-0000-7000-8000-000000000001")
-	whole, _, err := k.storedRequest(&r, nil)
+	whole, _, err := k.storedRequest(&r, new(requestBody))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +165,7 @@ func TestAPartThatCannotBeReadIsAnError(t *testing.T) {
 			}
 		})
 	}
-	broken, _, err := k.storedRequest(&spend.Request{Told: spend.NewAmount("USD", 5)}, nil)
+	broken, _, err := k.storedRequest(&spend.Request{Told: spend.NewAmount("USD", 5)}, new(requestBody))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +181,7 @@ func FuzzReadRequest(f *testing.F) {
 	n := 0
 	fillAll(reflect.ValueOf(&r).Elem(), &n)
 	for _, r := range []spend.Request{{}, r} {
-		stored, _, err := k.storedRequest(&r, nil)
+		stored, _, err := k.storedRequest(&r, new(requestBody))
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -160,7 +192,7 @@ func FuzzReadRequest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		stored, _, err := k.storedRequest(&r, nil)
+		stored, _, err := k.storedRequest(&r, new(requestBody))
 		if err != nil {
 			t.Fatalf("%x is read and cannot be written: %v", b, err)
 		}
@@ -168,7 +200,7 @@ func FuzzReadRequest(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%x, as which %x is written, is not read: %v", stored, b, err)
 		}
-		if again, _, err := k.storedRequest(&q, nil); err != nil || !bytes.Equal(again, stored) {
+		if again, _, err := k.storedRequest(&q, new(requestBody)); err != nil || !bytes.Equal(again, stored) {
 			t.Fatalf("%x\nis written again as\n%x, %v", stored, again, err)
 		}
 	})
@@ -178,7 +210,7 @@ type fataler interface{ Fatalf(string, ...any) }
 
 func sameAgain(t fataler, r *spend.Request) (stored []byte) {
 	k := newKeys("main")
-	stored, exact, err := k.storedRequest(r, nil)
+	stored, exact, err := k.storedRequest(r, new(requestBody))
 	if err != nil {
 		t.Fatalf("%+v: %v", r, err)
 	}
@@ -205,7 +237,7 @@ func sameAgain(t fataler, r *spend.Request) (stored []byte) {
 	if !reflect.DeepEqual(got, want) {
 		t.Fatalf("a field is not stored as it is:\nread %+v\nwant %+v", got, want)
 	}
-	if again, _, _ := k.storedRequest(&got, nil); exact && string(again) != string(stored) {
+	if again, _, _ := k.storedRequest(&got, new(requestBody)); exact && string(again) != string(stored) {
 		t.Fatalf("%x\nreads as one that is stored as %x", stored, again)
 	}
 	return stored
