@@ -21,6 +21,7 @@ import (
 type seen struct {
 	seed  maphash.Seed
 	words []uint64 // changed and read atomically; none = it knows nothing
+	most  int      // keys of earlier lives, beyond which it would know too little
 	all   atomic.Bool
 }
 
@@ -32,7 +33,7 @@ func newSeen(st store.Store) *seen {
 	if x, ok := st.(store.Exclusive); !ok || !x.Exclusive() {
 		return new(seen)
 	}
-	return &seen{seed: maphash.MakeSeed(), words: make([]uint64, seenWords)}
+	return &seen{seed: maphash.MakeSeed(), words: make([]uint64, seenWords), most: 16 * seenWords}
 }
 
 // place returns the word of a key, and five bits of it.
@@ -66,13 +67,15 @@ func (s *seen) isNew(digest string) bool {
 const seenPage = 1024
 
 // readSeen takes in the keys that are in the store. Those that are written meanwhile
-// are added by who writes them. When a read fails, seen goes on knowing nothing.
+// are added by who writes them. When a read fails, or there are too many, seen goes on
+// knowing nothing.
 func (e *Engine) readSeen(ctx context.Context) {
 	if len(e.seen.words) == 0 {
 		return
 	}
 	prefix := e.keys.dedup("")
-	for after := ""; ; {
+	after := ""
+	for read := 0; read <= e.seen.most; read += seenPage {
 		var page []store.Entry
 		err := e.view(ctx, func(r store.Reader) (err error) {
 			page, err = r.Scan(prefix, after, false, seenPage)

@@ -86,3 +86,31 @@ func TestWhatOthersWriteToIsAlwaysLookedUp(t *testing.T) {
 		t.Error("a key is taken for a new one although not all were read")
 	}
 }
+
+// A ledger with more keys than it could tell apart is not read to its end.
+func TestTooManyKeysAreLookedUp(t *testing.T) {
+	st, err := badgerstore.Open(badgerstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	k := newKeys("main")
+	err = st.Update(context.Background(), func(tx store.Tx) error {
+		for n := range seenPage + 1 {
+			if err := tx.Put(k.dedup(fmt.Sprint(n)), []byte("x")); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for most, want := range map[int]bool{seenPage - 1: false, seenPage: true} {
+		e := &Engine{store: st, keys: k, seen: newSeen(st)}
+		e.seen.most = most
+		if e.readSeen(context.Background()); e.seen.isNew("new") != want {
+			t.Errorf("with room for %d of %d keys, a new one is known to be new: %t", most, seenPage+1, !want)
+		}
+	}
+}
