@@ -23,7 +23,7 @@ func (x *reading) look(target, object, id string) (*fact, error) {
 // effect that asks for it, with a charge still without an amount.
 func (x *reading) paymentIntent() (*fact, effect, error) {
 	target := "/v1/payment_intents/" + x.id
-	e := spends(&spend.Leg{Kind: spend.Charge})
+	e := spends(spend.Leg{Kind: spend.Charge})
 	e.object = "payment_intents/" + x.id
 	pi, err := x.look(target, "payment_intent", x.id)
 	if pi == nil {
@@ -105,7 +105,7 @@ func captureCharge(x *reading) (effect, error) {
 		return effect{}, err
 	}
 	target := "/v1/charges/" + x.id
-	e := spends(&spend.Leg{Kind: spend.Charge})
+	e := spends(spend.Leg{Kind: spend.Charge})
 	e.object = "charges/" + x.id
 	charge, err := x.look(target, "charge", x.id)
 	if err != nil {
@@ -143,7 +143,7 @@ func createRefund(x *reading) (effect, error) {
 		return effect{}, err
 	}
 	target, object, id := "", "", ""
-	e := spends(&spend.Leg{Kind: spend.Refund})
+	e := spends(spend.Leg{Kind: spend.Refund})
 	switch {
 	case charge != "":
 		target, object, id = "/v1/charges/"+charge, "charge", charge
@@ -232,7 +232,7 @@ func refundCashBalance(x *reading) (effect, error) {
 	if customer == "" {
 		return effect{}, rails.Refusef(spend.Malformed, "customer", "customer is missing")
 	}
-	return spends(&spend.Leg{Kind: spend.Refund, Amount: amount, Payee: customer}), nil
+	return spends(spend.Leg{Kind: spend.Refund, Amount: amount, Payee: customer}), nil
 }
 
 // stated completes the leg with a number that the call states in the unit that
@@ -242,7 +242,7 @@ func (e effect) stated(param string, from *fact, n int64) (effect, error) {
 	if err != nil {
 		return effect{}, err
 	}
-	if _, err := money(param, n, unit, e.leg.Kind); err != nil {
+	if _, err := money(param, n, unit, e.legs[0].Kind); err != nil {
 		return effect{}, err
 	}
 	return e.worth(from, n)
@@ -257,15 +257,15 @@ func (e effect) worth(from *fact, n int64) (effect, error) {
 		return effect{}, err
 	}
 	if n <= 0 {
-		return effect{}, rails.Refusef(spend.Malformed, "", "nothing is left to %s on %s", e.leg.Kind, e.object)
+		return effect{}, rails.Refusef(spend.Malformed, "", "nothing is left to %s on %s", e.legs[0].Kind, e.object)
 	}
-	leg := *e.leg
+	leg := e.legs[0]
 	leg.Amount = spend.NewAmount(unit, n)
 	if leg.Kind == spend.Charge {
 		if leg.Payee, err = from.payee(); err != nil {
 			return effect{}, err
 		}
 	}
-	e.leg = &leg
+	e.legs = []spend.Leg{leg}
 	return e, nil
 }

@@ -27,8 +27,8 @@ type reading struct {
 // effect is what one call does.
 type effect struct {
 	class   spend.Class
-	object  string     // see spend.Intent.Object
-	leg     *spend.Leg // nil where no money moves; without an amount while lookups are due
+	object  string      // see spend.Intent.Object
+	legs    []spend.Leg // one, or none where no money moves; without an amount while lookups are due
 	lookups []rails.Lookup
 }
 
@@ -139,7 +139,7 @@ func createPaymentIntent(x *reading) (effect, error) {
 	case confirm != "true" && confirm != "True":
 		return effect{}, rails.Refusef(spend.Malformed, "confirm", "confirm is %.80q; it must be true or false", confirm)
 	}
-	return spends(&spend.Leg{Kind: spend.Charge, Amount: amount, Payee: payee}), nil
+	return spends(spend.Leg{Kind: spend.Charge, Amount: amount, Payee: payee}), nil
 }
 
 // updatePaymentIntent moves nothing, and refuses what would if Stripe took it.
@@ -166,7 +166,7 @@ func createCharge(x *reading) (effect, error) {
 	if err != nil {
 		return effect{}, err
 	}
-	return spends(&spend.Leg{Kind: spend.Charge, Amount: amount, Payee: payee}), nil
+	return spends(spend.Leg{Kind: spend.Charge, Amount: amount, Payee: payee}), nil
 }
 
 // createTransfer reads a transfer to a connected account. Under versions before
@@ -187,7 +187,7 @@ func createTransfer(x *reading) (effect, error) {
 	if payee == "" {
 		return effect{}, rails.Refusef(spend.Malformed, "destination", "destination is missing")
 	}
-	return spends(&spend.Leg{Kind: kind, Amount: amount, Payee: payee}), nil
+	return spends(spend.Leg{Kind: kind, Amount: amount, Payee: payee}), nil
 }
 
 // createPayout reads a payout; without a destination it goes to the account's
@@ -201,10 +201,10 @@ func createPayout(x *reading) (effect, error) {
 	if err != nil {
 		return effect{}, err
 	}
-	return spends(&spend.Leg{Kind: spend.Payout, Amount: amount, Payee: payee}), nil
+	return spends(spend.Leg{Kind: spend.Payout, Amount: amount, Payee: payee}), nil
 }
 
-func spends(leg *spend.Leg) effect { return effect{class: spend.Spend, leg: leg} }
+func spends(leg spend.Leg) effect { return effect{class: spend.Spend, legs: []spend.Leg{leg}} }
 
 // chargePayee returns the connected account that a charge is passed on to, ""
 // when the charging account keeps it. on_behalf_of only names who is shown to

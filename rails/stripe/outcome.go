@@ -71,7 +71,8 @@ func isOfReply(problem *fact) bool {
 // settle weighs the object that a successful reply holds.
 func settle(in *spend.Intent, object *fact, receipt spend.Receipt) spend.Outcome {
 	out := spend.Outcome{Result: spend.Uncertain, Why: spend.OutcomeUnknown, Receipt: receipt}
-	out.Receipt.Status = object.text("status")
+	status, kind := object.text("status"), object.text("object")
+	out.Receipt.Status = status
 	if in.Class == spend.Unrecognised {
 		// A person let it through unread: nothing more than its success is known.
 		return spend.Outcome{Result: spend.Happened, Receipt: out.Receipt}
@@ -81,7 +82,7 @@ func settle(in *spend.Intent, object *fact, receipt spend.Receipt) spend.Outcome
 	if !isID(id) {
 		return out
 	}
-	switch kind := object.text("object"); {
+	switch {
 	case kind == "charge" && in.Operation == "refunds.create":
 		// The alias under /v1/charges answers with the charge, which tells all
 		// refunds together and not this one.
@@ -94,16 +95,16 @@ func settle(in *spend.Intent, object *fact, receipt spend.Receipt) spend.Outcome
 		return out
 	}
 	out.Receipt.TransactionID = id
-	result := resultOf(in.Operation, object)
+	result := resultOf(in.Operation, kind, status)
 	if result == spend.DidNot {
 		out.Result, out.Why = spend.DidNot, spend.UpstreamFailed
 		return out
 	}
-	amount, err := moved(in, object)
+	amount, err := moved(in, object, kind, status)
 	if err != nil || result == spend.Uncertain {
 		return out
 	}
-	payee, err := payeeOf(object)
+	payee, err := payeeOf(object, kind)
 	if err != nil {
 		return out
 	}
@@ -114,9 +115,8 @@ func settle(in *spend.Intent, object *fact, receipt spend.Receipt) spend.Outcome
 
 // resultOf says by the status of the returned object how the call ended.
 // Statuses that this version does not know prove nothing.
-func resultOf(operation string, object *fact) spend.Result {
-	status := object.text("status")
-	switch object.text("object") {
+func resultOf(operation, kind, status string) spend.Result {
+	switch kind {
 	case "payment_intent":
 		switch status {
 		case "succeeded", "processing", "requires_capture", "requires_action",
@@ -160,19 +160,19 @@ func resultOf(operation string, object *fact) spend.Result {
 // moved returns what the call moved. An object states totals, so that for a step
 // in the middle (an increment, a capture with more to come) the leg's own
 // amount is what a success confirms.
-func moved(in *spend.Intent, object *fact) (spend.Amount, error) {
+func moved(in *spend.Intent, object *fact, kind, status string) (spend.Amount, error) {
 	unit, err := object.currency()
 	if err != nil {
 		return spend.Amount{}, err
 	}
 	step := in.Operation == "payment_intents.increment_authorization" ||
-		in.Operation == "payment_intents.capture" && object.text("status") == "requires_capture"
+		in.Operation == "payment_intents.capture" && status == "requires_capture"
 	if step && len(in.Legs) == 1 && in.Legs[0].Amount.Unit() == unit {
 		return in.Legs[0].Amount, nil
 	}
 	field := "amount"
 	switch {
-	case object.text("object") == "payment_intent" && object.text("status") == "succeeded":
+	case kind == "payment_intent" && status == "succeeded":
 		field = "amount_received"
 	case in.Operation == "charges.capture" && object.has("amount_captured"):
 		field = "amount_captured"
@@ -185,8 +185,8 @@ func moved(in *spend.Intent, object *fact) (spend.Amount, error) {
 }
 
 // payeeOf returns who the returned object says is paid, "" if it says nobody.
-func payeeOf(object *fact) (string, error) {
-	switch object.text("object") {
+func payeeOf(object *fact, kind string) (string, error) {
+	switch kind {
 	case "payment_intent", "charge":
 		return object.payee()
 	case "transfer", "payout":

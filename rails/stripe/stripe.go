@@ -121,9 +121,11 @@ func (r *Rail) Intent(c *rails.Call, facts []rails.Fact) (rails.Judgement, error
 			return rails.Judgement{}, err
 		}
 		in.Class, in.Object, j.Lookups = e.class, e.object, e.lookups
-		if e.leg != nil {
-			in.Legs = []spend.Leg{r.describe(*e.leg, op.name, in.Claims)}
-			if leg := &in.Legs[0]; leg.Kind == spend.Charge && leg.Payee == "" {
+		in.Legs = e.legs
+		for i := range in.Legs {
+			leg := &in.Legs[i]
+			r.describe(leg, op.name, in.Claims)
+			if leg.Kind == spend.Charge && leg.Payee == "" {
 				// A Connect call charges for the account that acts, the last of a context.
 				leg.Payee = in.ActingAccount[strings.LastIndexByte(in.ActingAccount, '/')+1:]
 			}
@@ -206,7 +208,7 @@ func namesMethod(query string) bool {
 }
 
 // describe fills in what a leg's operation does not tell from the wire.
-func (r *Rail) describe(leg spend.Leg, operation string, claims spend.Claims) spend.Leg {
+func (r *Rail) describe(leg *spend.Leg, operation string, claims spend.Claims) {
 	if claims.Merchant != "" {
 		leg.Merchant, leg.ClaimedMerchant = claims.Merchant, true
 	}
@@ -215,7 +217,6 @@ func (r *Rail) describe(leg spend.Leg, operation string, claims spend.Claims) sp
 	} else {
 		leg.Category = r.categories[operation]
 	}
-	return leg
 }
 
 func normalCategory(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
