@@ -182,7 +182,8 @@ func isToken(s string) bool {
 		c := s[i]
 		switch {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0:
+		case c == '-', c == '_', c == '.':
+		case strings.IndexByte("!#$%&'*+^`|~", c) >= 0:
 		default:
 			return false
 		}

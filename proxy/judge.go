@@ -122,8 +122,10 @@ func (x *exchange) complete(in *spend.Intent) {
 	}
 	in.DedupKey, in.SentKey = "", ""
 	if x.judged.Key != "" {
-		in.DedupKey = x.p.opt.Digest("dedup", in.Agent, x.route.surface, x.credential, in.ActingAccount, x.judged.Key)
-		in.SentKey = sentKeyPrefix + x.p.opt.Digest("upstream-key", in.Agent, x.judged.Key)[:keyDigits]
+		x.parts = [...]string{in.Agent, x.route.surface, x.credential, in.ActingAccount, x.judged.Key}
+		in.DedupKey = x.p.opt.Digest("dedup", x.parts[:]...)
+		x.parts[1] = x.judged.Key
+		in.SentKey = sentKeyPrefix + x.p.opt.Digest("upstream-key", x.parts[:2]...)[:keyDigits]
 	}
 	b := x.scratch[:0]
 	for _, part := range [...]string{encoder, in.Rail, x.call.Host, x.call.Method, x.call.Path} {

@@ -102,7 +102,7 @@ type Options struct {
 	Identify     func(Peer) (agent string, err error)
 	AuthRequired bool
 	// Digest is a keyed digest, in hex of at least 40 characters, under which
-	// equal parts give equal digests for equal labels only.
+	// equal parts give equal digests for equal labels only. It does not keep parts.
 	Digest func(label string, parts ...string) string
 	Gate   Gate
 	Clock  func() time.Time // time.Now when nil

@@ -26,7 +26,7 @@ const maxReply = 8 << 20
 // is wanted all the same.
 func (x *exchange) send() {
 	x.flight = x.p.flights.open(x.request.ID)
-	sent, err := x.forward(x.wrap)
+	sent, err := x.forward(x.wrapper)
 	switch {
 	case err != nil && (!sent || errors.Is(err, upstream.ErrNotSent)):
 		x.notSent(err)
