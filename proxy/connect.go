@@ -170,7 +170,7 @@ func (t *connection) secure(w *wire) bool {
 		return false
 	}
 	t.p.counts.handshakes.Add(1)
-	w.Conn = secured
+	w.Conn, t.client.arm = secured, w.arm
 	return true
 }
 

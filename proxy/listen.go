@@ -22,6 +22,7 @@ import (
 type prefixed struct {
 	net.Conn // the socket as accepted
 	pre      []byte
+	arm      func() error // called before the socket is read; nil for nothing
 }
 
 // Read gives the first bytes, then the socket's. It implements net.Conn.
@@ -32,6 +33,11 @@ func (c *prefixed) Read(p []byte) (int, error) {
 			c.pre = nil
 		}
 		return n, nil
+	}
+	if c.arm != nil {
+		if err := c.arm(); err != nil {
+			return 0, err
+		}
 	}
 	return c.Conn.Read(p)
 }

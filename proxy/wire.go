@@ -386,15 +386,24 @@ func (w *wire) extend() {
 }
 
 // receive reads from the connection, under a deadline that begins with the first
-// wait. Most messages have come whole with their first byte, and never need one.
+// wait. Under TLS most messages have come whole with their first byte, and never
+// need one: there the socket is read, and arm called, only for more.
 func (w *wire) receive(p []byte) (int, error) {
-	if w.grace > 0 {
-		w.readBy, w.grace = time.Now().Add(w.grace), 0
-		if err := w.SetReadDeadline(w.readBy); err != nil {
+	if !w.secured() {
+		if err := w.arm(); err != nil {
 			return 0, err
 		}
 	}
 	return w.Conn.Read(p)
+}
+
+// arm sets the deadline of what is read next, where it has none yet.
+func (w *wire) arm() error {
+	if w.grace <= 0 {
+		return nil
+	}
+	w.readBy, w.grace = time.Now().Add(w.grace), 0
+	return w.SetReadDeadline(w.readBy)
 }
 
 // slack is by how much of itself a bound may be exceeded, so that the deadline need
