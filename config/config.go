@@ -44,6 +44,7 @@ type Config struct {
 	marks map[string]mark // where each field was set
 
 	secretVars []string // variables of the environment that secret fields name
+	noSecrets  bool     // see Source
 }
 
 // Agent says who a call comes from. The first match counts, in the order of

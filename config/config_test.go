@@ -387,3 +387,27 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// Who stops all spending must not need every secret for it.
+func TestCommandsDoWithoutSecrets(t *testing.T) {
+	file := write(t, `
+data_dir: "${PLACE}"
+agents: [{name: bot, token: "${BOT_TOKEN}"}, {name: cat, token: "${CAT_TOKEN}"}]
+credentials:
+  - {name: one, rail: stripe, use: reconcile, secret: "${READER_KEY}"}
+  - {name: two, rail: stripe, use: reconcile, secret_file: /nowhere/reader.key}
+`)
+	c, err := Load(Source{File: file, Env: []string{"PLACE=/srv/outgo"}, NoSecrets: true})
+	if err != nil || c.DataDir != "/srv/outgo" {
+		t.Errorf("without secrets: %v", err)
+	}
+	_, err = Load(Source{File: file, Env: []string{"PLACE=/srv/outgo"}})
+	for _, want := range []string{"BOT_TOKEN", "CAT_TOKEN", "READER_KEY", "/nowhere/reader.key"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("with secrets: %v, want it to name %s", err, want)
+		}
+	}
+	if _, err = Load(Source{File: file, NoSecrets: true}); err == nil || !strings.Contains(err.Error(), "PLACE") {
+		t.Errorf("what is no secret may not be missing: %v", err)
+	}
+}

@@ -333,6 +333,9 @@ func (d *decoder) text(path string, n ast.Node) (written string, k kind, ok bool
 		return written, k, true
 	}
 	expanded, whole, err := expand(written, d.env)
+	if err != nil && d.c.noSecrets && d.c.marks[path].secret && path != "store" {
+		expanded, whole, err = written, false, nil
+	}
 	if err != nil {
 		what, remedy := parts(err)
 		d.bad(path, n, what, remedy)

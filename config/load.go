@@ -18,6 +18,10 @@ type Source struct {
 	File  string            // path; "" for none. A file that is named must exist.
 	Env   []string          // "NAME=value", as os.Environ gives it
 	Flags map[string]string // by the field's path, such as "listen.proxy"
+	// NoSecrets is for whoever uses none of the agents' tokens and credentials,
+	// such as the person who stops all spending: a variable that only they name
+	// may be missing, and no file of theirs is looked at.
+	NoSecrets bool
 }
 
 // maxFile is far beyond any configuration; a longer file is a mistake.
@@ -29,6 +33,7 @@ const maxFile = 4 << 20
 func Load(s Source) (*Config, error) {
 	c := Default()
 	c.marks = make(map[string]mark)
+	c.noSecrets = s.NoSecrets
 	d := &decoder{c: c, env: environment(s.Env)}
 	if s.File != "" {
 		data, err := read(s.File)

@@ -360,7 +360,7 @@ func (k *checker) secrets() {
 			k.bad(at+".secret", "missing", `write secret: "${NAME}" and set the variable, or name a file in secret_file`)
 		case cred.Secret != "" && cred.SecretFile != "":
 			k.bad(at+".secret_file", "secret is set as well", "keep one of the two")
-		case cred.SecretFile != "":
+		case cred.SecretFile != "" && !k.c.noSecrets:
 			if _, err := cred.Reveal(); err != nil {
 				k.bad(at+".secret_file", err.Error(), "name a readable file that holds the secret and nothing else")
 			}

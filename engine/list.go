@@ -20,8 +20,9 @@ type Filter struct {
 	From, To time.Time // of creation; To is exclusive
 	Text     string    // in ids, operation, payee, merchant, reason, receipts; any case
 	Held     bool      // only what waits for a person
-	Cursor   string    // opaque, from the page before
-	Limit    int       // 0 = 50, at most 200
+	Where    func(*spend.Request) bool
+	Cursor   string // opaque, from the page before
+	Limit    int    // 0 = 50, at most 200
 }
 
 // Page is one page of requests, newest first, and the cursor of the next page,
@@ -96,6 +97,7 @@ func (f *Filter) picks(q *spend.Request) bool {
 		f.Decision != "" && q.Verdict.Decision != f.Decision,
 		f.State != "" && q.State != f.State,
 		f.Held && q.State != spend.Held,
+		f.Where != nil && !f.Where(q),
 		!f.To.IsZero() && !q.Created.Before(f.To):
 		return false
 	}

@@ -12,6 +12,8 @@ import (
 	"unicode"
 
 	"github.com/spf13/cobra"
+
+	"github.com/outgo/outgo/engine/spend"
 )
 
 // keyFileHelp says where a command looks for the key to act with.
@@ -144,7 +146,11 @@ func newResolve(opt *options, keyFile *string, verb, status string) *cobra.Comma
 				if err := json.Unmarshal(raw, &r); err != nil {
 					return err
 				}
-				_, err := fmt.Fprintf(c.OutOrStdout(), "%s %s %s for %s: %s\n", r.ID, r.Operation, r.amount(), printable(r.AgentID), strings.ToLower(status))
+				what := strings.ToLower(status)
+				if r.State == string(spend.Authorized) {
+					what += "; it is paid when the agent's call is there or comes again"
+				}
+				_, err := fmt.Fprintf(c.OutOrStdout(), "%s %s %s for %s: %s\n", r.ID, r.Operation, r.amount(), printable(r.AgentID), what)
 				return err
 			})
 		},
@@ -155,7 +161,7 @@ func newResolve(opt *options, keyFile *string, verb, status string) *cobra.Comma
 
 // withControl opens the control, runs fn and closes it.
 func withControl(opt *options, keyFile string, fn func(*control) error) error {
-	cfg, err := opt.load()
+	cfg, err := opt.loadBare()
 	if err != nil {
 		return err
 	}

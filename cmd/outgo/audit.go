@@ -82,7 +82,7 @@ var (
 // withHistory gives fn the history: over the daemon that holds the data
 // directory, or else from the directory itself, whatever state that is in.
 func withHistory(opt *options, keyFile string, fn func(history) error) error {
-	cfg, err := opt.load()
+	cfg, err := opt.loadBare()
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func verifyHistory(c *cobra.Command, opt *options, h history) error {
 }
 
 func acceptRestored(c *cobra.Command, opt *options) error {
-	cfg, err := opt.load()
+	cfg, err := opt.loadBare()
 	if err != nil {
 		return err
 	}

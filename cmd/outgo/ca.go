@@ -52,7 +52,7 @@ func newCAShow(opt *options, name, short, example string, text func(*ca.Authorit
 	return &cobra.Command{
 		Use: name, Short: short, Args: cobra.NoArgs, Example: example,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := opt.load()
+			cfg, err := opt.loadBare()
 			if err != nil {
 				return err
 			}
@@ -77,7 +77,7 @@ seven days, so that clients which read the bundle trust both. An outgo that is s
 goes on with the old key until it is started again.`,
 		Example: "  outgo ca rotate",
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := opt.load()
+			cfg, err := opt.loadBare()
 			if err != nil {
 				return err
 			}

@@ -20,7 +20,7 @@ func newHealthcheck(opt *options) *cobra.Command {
 needs no shell and no other program, which makes it the HEALTHCHECK of a container.`,
 		Example: "  outgo healthcheck && echo fine",
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := opt.load()
+			cfg, err := opt.loadBare()
 			if err != nil {
 				return err
 			}

@@ -31,7 +31,12 @@ type options struct {
 
 // load reads the configuration. Its error is config.Problems for what is written
 // in it.
-func (o *options) load() (*config.Config, error) {
+func (o *options) load() (*config.Config, error) { return o.read(false) }
+
+// loadBare is load for a command that needs no token and no credential.
+func (o *options) loadBare() (*config.Config, error) { return o.read(true) }
+
+func (o *options) read(noSecrets bool) (*config.Config, error) {
 	file := o.file
 	if file == "" {
 		if _, err := os.Stat(defaultConfig); err == nil {
@@ -48,7 +53,7 @@ func (o *options) load() (*config.Config, error) {
 		}
 		flags[field] = value
 	}
-	cfg, err := config.Load(config.Source{File: file, Env: o.env, Flags: flags})
+	cfg, err := config.Load(config.Source{File: file, Env: o.env, Flags: flags, NoSecrets: noSecrets})
 	if err != nil {
 		return nil, err
 	}

@@ -133,7 +133,7 @@ func announceHolds(w io.Writer, changes <-chan spend.Request) {
 		if len(r.Intent.Legs) > 0 {
 			amount = money(r.Intent.Legs[0].Amount.Decimal(), r.Intent.Legs[0].Amount.Unit())
 		}
-		fmt.Fprintf(w, "outgo: HELD %s, %s: in another terminal, outgo approvals approve %s\n", r.Intent.Operation, amount, r.ID)
+		fmt.Fprintf(w, "outgo: HELD %s, %s: in another terminal, outgo approvals approve %s --key-file FILE\n", r.Intent.Operation, amount, r.ID)
 	}
 }
 
@@ -142,6 +142,9 @@ func (s *sidecar) banner(w io.Writer) {
 	fmt.Fprintf(w, "outgo: guarding payment calls (cooperative: the command runs as you and could go around)\n")
 	if ps, err := s.ledger.engine.Policies(context.Background()); err == nil && len(ps) == 0 {
 		fmt.Fprintf(w, "outgo: there is no policy, so every spend is denied (NO_ACTIVE_POLICY); add one under policies: in %s\n", orDefaultFile(s.cfg))
+	}
+	if s.ledger.engine.Stats().Frozen {
+		fmt.Fprintf(w, "outgo: spending is frozen, all of it or in part; `outgo unfreeze` lifts it\n")
 	}
 	asks := false
 	for _, p := range s.cfg.Policies {
@@ -168,12 +171,12 @@ func orDefaultFile(cfg *config.Config) string {
 func joinDaemon(cfg *config.Config, ctl *control, agent string) (*guard, error) {
 	key, err := findKey(cfg, "")
 	if err != nil {
-		return nil, fmt.Errorf("join the outgo that is serving: %w", err)
+		return nil, fmt.Errorf("an outgo uses %s already, and to join it takes an admin's key: set %s to one; or give this command a data_dir of its own", cfg.DataDir, keyVariable)
 	}
 	ctl.key = key
 	var made shownKey
 	if err := ctl.do("POST", "/api-keys", map[string]string{"role": "agent", "agentId": agent}, &made); err != nil {
-		return nil, fmt.Errorf("join the outgo that is serving: %w", err)
+		return nil, fmt.Errorf("join the outgo that is serving, with an admin's key in %s: %w", keyVariable, err)
 	}
 	g := &guard{agent: agent, since: time.Now()}
 	g.stop = func() {

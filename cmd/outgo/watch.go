@@ -7,6 +7,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,7 +37,7 @@ type watch struct {
 // watchApprovals prints each approval once, until the command is interrupted or
 // its key is refused.
 func watchApprovals(c *cobra.Command, opt *options, keyFile string) error {
-	cfg, err := opt.load()
+	cfg, err := opt.loadBare()
 	if err != nil {
 		return err
 	}
@@ -125,8 +126,20 @@ func (w *watch) print(raw []json.RawMessage) error {
 			}
 			continue
 		}
-		fmt.Fprintf(w.out, "%s  %s  %s  %s  payee %s  merchant %s\n    %s\n    outgo approvals approve %s\n",
-			r.ID, printable(r.AgentID), r.amount(), r.Operation, orDash(printable(r.Payee)), r.merchant(), r.Message, r.ID)
+		with := ""
+		if w.keyFile != "" {
+			with = " --key-file " + word(w.keyFile)
+		}
+		fmt.Fprintf(w.out, "%s  %s  %s  %s  payee %s  merchant %s\n    %s\n    outgo approvals approve %s%s\n",
+			r.ID, printable(r.AgentID), r.amount(), r.Operation, orDash(printable(r.Payee)), r.merchant(), r.Message, r.ID, with)
 	}
 	return nil
+}
+
+// word writes a path as a shell takes it for one word.
+func word(path string) string {
+	if strings.ContainsAny(path, " \t\n'\"\\$`&|;<>()*?[]#~!{}") {
+		return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+	}
+	return path
 }

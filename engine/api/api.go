@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,6 +72,22 @@ func (c *Call) Param(name string) string { return c.params[name] }
 
 // Query returns a query parameter.
 func (c *Call) Query(name string) string { return string(c.QueryArgs().Peek(name)) }
+
+// OnlyQueries is Invalid when there is a query parameter of another name, or one of
+// them twice: who misspells a filter would take what it lets through for all there is.
+func (c *Call) OnlyQueries(names ...string) error {
+	seen := make(map[string]bool, len(names))
+	for name := range c.QueryArgs().All() {
+		if !slices.Contains(names, string(name)) {
+			return Invalid("there is no query parameter %.40q; the parameters are %s", name, strings.Join(names, ", "))
+		}
+		if seen[string(name)] {
+			return Invalid("the query parameter %q is there twice", name)
+		}
+		seen[string(name)] = true
+	}
+	return nil
+}
 
 // Decode reads the body as one JSON value into v, strictly: unknown fields,
 // trailing data and a wrong content type are Invalid.

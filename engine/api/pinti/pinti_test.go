@@ -133,6 +133,11 @@ func TestAPersonResolvesAndTheRequestSaysSo(t *testing.T) {
 			t.Errorf("%s: %v", c.status, got)
 		}
 		d.call("approver", "POST", "/v1/approvals/"+id+"/resolve", `{"status":"APPROVED"}`, 409)
+		for decision, n := range map[string]int{c.decision: 1, "REQUIRE_APPROVAL": 0} { // filtered as shown
+			if list := d.call("admin", "GET", "/v1/spend-requests?q="+id+"&decision="+decision, "", 200).([]any); len(list) != n {
+				t.Errorf("%s: %d of decision %s, want %d", c.status, len(list), decision, n)
+			}
+		}
 		if list := d.call("admin", "GET", "/v1/approvals?status="+c.status, "", 200).([]any); len(list) != 1 {
 			t.Errorf("%s: %v", c.status, list)
 		}
@@ -159,6 +164,10 @@ func TestErrorsHavePintisForm(t *testing.T) {
 		"two values":          {"approver", "POST", "/api/v1/approvals/" + id + "/resolve", `{"status":"APPROVED"}{}`, 400, "one JSON value"},
 		"the wrong method":    {"admin", "PUT", "/api/v1/policies", "", 405, "takes GET"},
 		"a bad limit":         {"admin", "GET", "/api/v1/spend-requests?limit=999", "", 400, "1 to 200"},
+		"an unknown filter":   {"admin", "GET", "/api/v1/spend-requests?agent=bot", "", 400, "agentId, merchant"},
+		"a filter twice":      {"admin", "GET", "/api/v1/spend-requests?state=held&state=denied", "", 400, "twice"},
+		"a bad decision":      {"admin", "GET", "/api/v1/spend-requests?decision=ALLOWED", "", 400, "REQUIRE_APPROVAL"},
+		"an unknown status":   {"admin", "GET", "/api/v1/approvals?state=held", "", 400, "status, cursor"},
 		"a bad time":          {"admin", "GET", "/api/v1/spend-requests?from=yesterday", "", 400, "2026-01-31"},
 	} {
 		got, _ := d.call(c.who, c.method, c.path, c.body, c.status).(map[string]any)

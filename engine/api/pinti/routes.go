@@ -40,8 +40,18 @@ func Routes(opt Options) []api.Route {
 
 func (o routes) list(c *api.Call) (int, any, error) {
 	f := engine.Filter{
-		Agent: c.Query("agentId"), Merchant: c.Query("merchant"), Decision: spend.Decision(strings.ToUpper(c.Query("decision"))),
+		Agent: c.Query("agentId"), Merchant: c.Query("merchant"),
 		State: spend.State(c.Query("state")), Text: c.Query("q"), Cursor: c.Query("cursor"),
+	}
+	if err := c.OnlyQueries("agentId", "merchant", "decision", "state", "q", "from", "to", "limit", "cursor"); err != nil {
+		return 0, nil, err
+	}
+	switch want := spend.Decision(strings.ToUpper(c.Query("decision"))); want {
+	case "":
+	case spend.Allow, spend.Deny, spend.RequireApproval: // as it is shown: an approval makes ALLOW of REQUIRE_APPROVAL
+		f.Where = func(r *spend.Request) bool { is, _ := decided(r); return is == want }
+	default:
+		return 0, nil, api.Invalid("decision %q: want ALLOW, DENY or REQUIRE_APPROVAL", c.Query("decision"))
 	}
 	if c.Caller.Role == "agent" {
 		if f.Agent != "" && f.Agent != c.Caller.Agent {
@@ -117,6 +127,9 @@ func (o routes) show(c *api.Call) (int, any, error) {
 // approvals lists what waits for a person, or with status=APPROVED, REJECTED or
 // ALL what has been decided.
 func (o routes) approvals(c *api.Call) (int, any, error) {
+	if err := c.OnlyQueries("status", "cursor"); err != nil {
+		return 0, nil, err
+	}
 	status := strings.ToUpper(c.Query("status"))
 	f := engine.Filter{Limit: 200, Cursor: c.Query("cursor")}
 	switch status {
