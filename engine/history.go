@@ -101,7 +101,7 @@ func verdictOf(rep *Report) error {
 	if err == nil {
 		return nil
 	}
-	todo := "nothing is decided on it; `outgo audit verify` lists all that is wrong; restore the data directory from a backup"
+	todo := "nothing is decided on it; `outgo audit verify` lists all that is wrong; restore the ledger's directory from a backup, and leave the anchor as it is"
 	for _, f := range rep.Faults {
 		if !f.Kind.AnchorOnly() {
 			return fmt.Errorf("%w (%d found in all); %s", err, len(rep.Faults)+rep.More, todo)

@@ -80,10 +80,12 @@ func orDash(s string) string {
 // printable keeps an agent's text from moving a terminal's cursor or turning its
 // writing direction: what does not print becomes a question mark, and long text
 // is cut.
-func printable(s string) string {
+func printable(s string) string { return printableUpTo(120, s) }
+
+func printableUpTo(most int, s string) string {
 	var b strings.Builder
 	for i, r := range s {
-		if i > 120 {
+		if i > most {
 			b.WriteString("…")
 			break
 		}

@@ -183,5 +183,9 @@ func refusal(status int, answer []byte) error {
 	if json.Unmarshal(answer, &e) != nil || e.Error+e.Detail == "" {
 		e.Detail = fmt.Sprintf("status %d", status)
 	}
-	return &apiError{status, e.Error + e.Detail}
+	message := e.Error + e.Detail
+	if status == http.StatusUnauthorized {
+		message += "; the one that was sent (of --key-file, else " + keyVariable + ", else data_dir/" + adminKeyFile + ") is unknown, or was rotated or revoked"
+	}
+	return &apiError{status, message}
 }

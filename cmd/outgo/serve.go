@@ -302,6 +302,9 @@ func (s *sidecar) announce() {
 func listen(addr, field string) (net.Listener, error) {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return nil, fmt.Errorf("%s: %s is taken, perhaps by another outgo; stop that, or take another address with --set %s=HOST:PORT", field, addr, field)
+		}
 		return nil, fmt.Errorf("%s: cannot listen on %s: %w", field, addr, err)
 	}
 	return patient{ln}, nil

@@ -10,6 +10,9 @@ import (
 	"github.com/outgo/outgo/engine/spend"
 )
 
+// maxShown is the longest text that is shown of a request, in bytes.
+const maxShown = 2000
+
 // writeRequest shows one request to a person: what was asked, what was decided and
 // by whom, and what the provider said. What an agent wrote is marked as claimed and
 // printed without anything that moves a cursor.
@@ -31,11 +34,14 @@ func writeRequest(w io.Writer, r *spend.Request) error {
 		line("Amount", "%s", legLine(&in.Legs[i]))
 	}
 	if in.Claims.Reason != "" {
-		line("Reason", "%s (claimed)", printable(in.Claims.Reason))
+		line("Reason", "%s (claimed)", printableUpTo(maxShown, in.Claims.Reason))
 	}
-	line("Decision", "%s: %s", r.Verdict.Decision, printable(r.Verdict.Message()))
+	if in.Claims.Task != "" {
+		line("Task", "%s (claimed)", printable(in.Claims.Task))
+	}
+	line("Decision", "%s: %s", r.Verdict.Decision, printableUpTo(maxShown, r.Verdict.Message()))
 	if r.Recheck != nil {
-		line("Last look", "%s: %s", r.Recheck.Decision, printable(r.Recheck.Message()))
+		line("Last look", "%s: %s", r.Recheck.Decision, printableUpTo(maxShown, r.Recheck.Message()))
 	}
 	for _, b := range r.Decisive().Balances {
 		line("Budget", "%s, %s: %s of %s were left", printable(b.Policy), b.Period, moneyOf(b.Remaining), moneyOf(b.Limit))
