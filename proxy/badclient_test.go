@@ -106,6 +106,40 @@ func TestSlowAgentsAreEnded(t *testing.T) {
 	}
 }
 
+// TestAMessageUnderTLSHasItsOwnDeadline has messages trickle in on connections that
+// may be idle for an hour, as the first message and behind another.
+func TestAMessageUnderTLSHasItsOwnDeadline(t *testing.T) {
+	for name, c := range map[string]struct{ first, more string }{
+		"half a head": {"POST /pay HTTP/1.1\r\n", ""},
+		"a head":      {"POST /pay HTTP/1.1\r\n", "X: y\r\n"},
+		"half a body": {strings.Replace(goodCall, "8\r\n", "900\r\n", 1), ""},
+		"a body":      {strings.Replace(goodCall, "8\r\n", "900\r\n", 1), "x"},
+		"chunks":      {strings.TrimSuffix(chunkedCall, "0\r\n\r\n"), "1\r\nx\r\n"},
+	} {
+		for before, calls := range map[string]int{"at first": 0, "behind a call": 1} {
+			t.Run(name+" "+before, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t, func(o *proxy.Options) {
+					brief(o)
+					o.Timeouts.Idle = time.Hour
+				})
+				conn, br := w.inside(guardedHost)
+				for range calls {
+					io.WriteString(conn, goodCall)
+					if resp, err := http.ReadResponse(br, nil); err != nil || resp.StatusCode != 200 {
+						t.Fatal(resp, err)
+					}
+				}
+				io.WriteString(conn, c.first)
+				if err := trickle(conn, c.more); timedOut(err) {
+					t.Error("the proxy did not close")
+				}
+				w.empty(t, calls)
+			})
+		}
+	}
+}
+
 // trickle sends more every now and then until the peer closes, and returns what
 // ended the reading.
 func trickle(c net.Conn, more string) error {
