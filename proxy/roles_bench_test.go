@@ -264,10 +264,10 @@ func (r role) serveProxy(b *testing.B, gate proxy.Gate, key *seal.Key, release f
 	}
 }
 
-// observeInto writes decision lines as the sidecar does, many at a time; stop
-// writes the last ones.
+// observeInto writes decision lines as the sidecar does, many at a time and without
+// syncing; stop writes the last ones.
 func observeInto(f *os.File) (observe func(proxy.Line), stop func() error) {
-	buffered := &zapcore.BufferedWriteSyncer{WS: f, Size: 64 << 10, FlushInterval: 100 * time.Millisecond}
+	buffered := &zapcore.BufferedWriteSyncer{WS: zapcore.AddSync(struct{ io.Writer }{f}), Size: 64 << 10, FlushInterval: 100 * time.Millisecond}
 	to := zap.New(zapcore.NewCore(proxy.LineEncoder(), buffered, zap.InfoLevel))
 	return func(l proxy.Line) { proxy.LogLine(to, "call", &l) }, buffered.Stop
 }
