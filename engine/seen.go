@@ -17,7 +17,7 @@ import (
 //
 // It is a Bloom filter of one word for each key, so that a look costs one access to
 // memory. It is wrong about a new key, which then costs a look into the store, less
-// than once in a hundred times up to about three million keys.
+// than once in a hundred times up to about four hundred thousand keys.
 type seen struct {
 	seed  maphash.Seed
 	words []uint64 // changed and read atomically; none = it knows nothing
@@ -25,8 +25,9 @@ type seen struct {
 	all   atomic.Bool
 }
 
-// seenWords is how many words there are, 4 MiB of them; a power of two.
-const seenWords = 1 << 19
+// seenWords is how many words there are, 512 KiB of them, since all that lives makes the
+// collector leave as much garbage; a power of two.
+const seenWords = 1 << 16
 
 // newSeen returns one that knows nothing, unless st is written to by nobody else.
 func newSeen(st store.Store) *seen {
