@@ -160,6 +160,7 @@ func TestNothingIsUncountedWhilePoliciesChange(t *testing.T) {
 // A change that fails on the way leaves the old policies in force with all that is
 // to be counted, be it undone at once or by the next start.
 func TestAChangeThatFailsOnTheWayCountsEverything(t *testing.T) {
+	failed := 0
 	for _, pages := range []int64{1, 2, 3, 5, 7, 9} {
 		t.Run(fmt.Sprint(pages, " commits"), func(t *testing.T) {
 			w, s, open := crowded(t)
@@ -168,8 +169,9 @@ func TestAChangeThatFailsOnTheWayCountsEverything(t *testing.T) {
 			moved.Scope.Agents = []string{"another"} // none of what is open counts in it
 			_, err := w.SyncPolicies(t.Context(), []policy.Policy{moved, limited("b", 3900)})
 			if err == nil {
-				t.Skip("the change took fewer commits")
+				return // it took fewer commits
 			}
+			failed++
 			if _, err := w.Authorize(t.Context(), charge(10, "meanwhile")); !errors.Is(err, spend.Unavailable) {
 				t.Errorf("a call while nothing is written: %v, want Unavailable", err)
 			}
@@ -184,5 +186,8 @@ func TestAChangeThatFailsOnTheWayCountsEverything(t *testing.T) {
 			}
 			w.verified()
 		})
+	}
+	if failed < 3 {
+		t.Errorf("the change failed at %d of the moments only", failed)
 	}
 }

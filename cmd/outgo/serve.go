@@ -99,36 +99,7 @@ func startSidecar(ctx context.Context, cfg *config.Config, log *zap.Logger, mode
 	if s.ledger, err = openLedger(ctx, cfg, tell); err != nil {
 		return nil, err
 	}
-	routes := routesOf(cfg)
-	if s.authority, err = ca.Load(ca.Options{Dir: filepath.Join(cfg.DataDir, "ca"), Names: namesOf(cfg), Constrain: cfg.CA.Constrain}); err != nil {
-		return nil, err
-	}
-	upstreams, err := upstreamsOf(cfg)
-	if err != nil {
-		return nil, err
-	}
-	pages, err := publicPages(cfg, s.authority)
-	if err != nil {
-		return nil, err
-	}
-	s.agents = newAgents(cfg, s.ledger)
-	s.proxy, err = proxy.New(proxy.Options{
-		Routes:           routes,
-		Authority:        s.authority,
-		Dialer:           dial.New(dial.Options{Self: addresses(proxyLn, controlLn)}),
-		Upstreams:        upstreams,
-		UnknownHosts:     cfg.Proxy.UnknownHosts,
-		HoldUnrecognised: cfg.Proxy.Unrecognised == "hold",
-		Identify:         s.agents.identify,
-		AuthRequired:     cfg.Proxy.Auth == "required",
-		Digest:           s.ledger.seal.Digest,
-		Pages:            pages,
-		Gate:             s.ledger.engine,
-		Log:              log,
-		Observe:          s.observe,
-		MaxConns:         maxConns(),
-	})
-	if err != nil {
+	if err := s.makeProxy(proxyLn, controlLn); err != nil {
 		return nil, err
 	}
 	s.about = api.About{
@@ -160,6 +131,41 @@ func startSidecar(ctx context.Context, cfg *config.Config, log *zap.Logger, mode
 	s.start("control", func() error { return s.api.Serve(controlLn) })
 	s.start("control socket", func() error { return s.api.Serve(socket) })
 	return s, nil
+}
+
+// makeProxy makes the proxy and its authority. The listeners are those that no agent
+// may reach through it.
+func (s *sidecar) makeProxy(own ...net.Listener) (err error) {
+	cfg := s.cfg
+	if s.authority, err = ca.Load(ca.Options{Dir: filepath.Join(cfg.DataDir, "ca"), Names: namesOf(cfg), Constrain: cfg.CA.Constrain}); err != nil {
+		return err
+	}
+	upstreams, err := upstreamsOf(cfg)
+	if err != nil {
+		return err
+	}
+	pages, err := publicPages(cfg, s.authority)
+	if err != nil {
+		return err
+	}
+	s.agents = newAgents(cfg, s.ledger)
+	s.proxy, err = proxy.New(proxy.Options{
+		Routes:           routesOf(cfg),
+		Authority:        s.authority,
+		Dialer:           dial.New(dial.Options{Self: addresses(own...)}),
+		Upstreams:        upstreams,
+		UnknownHosts:     cfg.Proxy.UnknownHosts,
+		HoldUnrecognised: cfg.Proxy.Unrecognised == "hold",
+		Identify:         s.agents.identify,
+		AuthRequired:     cfg.Proxy.Auth == "required",
+		Digest:           s.ledger.seal.Digest,
+		Pages:            pages,
+		Gate:             s.ledger.engine,
+		Log:              s.log,
+		Observe:          s.observe,
+		MaxConns:         maxConns(),
+	})
+	return err
 }
 
 // start runs one listener and reports it when it ends by itself.
