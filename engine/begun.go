@@ -61,7 +61,8 @@ func (k *begun) known(id spend.ID, stored []byte) (begunRequest, bool) {
 	return known, ok && bytes.Equal(known.stored, stored)
 }
 
-// put keeps r, whose stored form is stored, and the body of that, while it is executing; not if reading that form would give another request. It is r's owner
+// put keeps r, whose stored form is stored, and the body of that, while it is
+// executing; not if reading that form would give another request. It is r's owner
 // from then on, and of what r points to.
 func (k *begun) put(r *spend.Request, stored []byte, body requestBody, exact bool) {
 	k.mu.Lock()

@@ -423,6 +423,20 @@ func TestACallThatIsReplacedWaitsOnTheNewRequest(t *testing.T) {
 	}
 }
 
+// followOne has the gate send the first call and all others follow it. It returns
+// how many have come.
+func (w *world) followOne() *atomic.Int32 {
+	calls := &atomic.Int32{}
+	w.gate.authorize = func(in spend.Intent) (spend.Ruling, error) {
+		next := spend.Follow
+		if calls.Add(1) == 1 {
+			next = spend.Forward
+		}
+		return spend.Ruling{Next: next, Request: spend.Request{ID: "one", Intent: in, State: spend.Executing}}, nil
+	}
+	return calls
+}
+
 func TestFollowersGetTheOneReply(t *testing.T) {
 	w := newWorld(t, nil)
 	arrived, release := make(chan struct{}), make(chan struct{})
@@ -432,14 +446,7 @@ func TestFollowersGetTheOneReply(t *testing.T) {
 		rw.Header().Set("X-Provider", "coin")
 		io.WriteString(rw, "paid once")
 	}
-	var calls atomic.Int32
-	w.gate.authorize = func(in spend.Intent) (spend.Ruling, error) {
-		next := spend.Follow
-		if calls.Add(1) == 1 {
-			next = spend.Forward
-		}
-		return spend.Ruling{Next: next, Request: spend.Request{ID: "one", Intent: in, State: spend.Executing}}, nil
-	}
+	calls := w.followOne()
 	answers := make(chan answer, 3)
 	pay := func() { answers <- w.post("/pay", "amount=5", "Idempotency-Key", "k") }
 	go pay()

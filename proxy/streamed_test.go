@@ -186,14 +186,7 @@ func TestFollowersGetALongReplyToo(t *testing.T) {
 		<-release
 		io.WriteString(rw, longBody)
 	}
-	var calls atomic.Int32
-	w.gate.authorize = func(in spend.Intent) (spend.Ruling, error) {
-		next := spend.Follow
-		if calls.Add(1) == 1 {
-			next = spend.Forward
-		}
-		return spend.Ruling{Next: next, Request: spend.Request{ID: "one", Intent: in, State: spend.Executing}}, nil
-	}
+	calls := w.followOne()
 	answers := make(chan answer, 2)
 	pay := func() { answers <- w.post("/pay", "amount=5", "Idempotency-Key", "k") }
 	go pay()
