@@ -47,10 +47,16 @@ type counts struct {
 // maxWarned bounds the client addresses that are remembered as warned of.
 const maxWarned = 1024
 
-// Stats returns the counters. Keys of HandshakeBy are suspected causes:
-// "ca_untrusted_suspected", "name_mismatch", "no_certificate", "timeout",
-// "protocol", "no_request" (the handshake succeeded and nothing followed) and
-// "other".
+// handshakeCauses are why handshakes are suspected to fail, as handshakeCause and
+// countSilent say it.
+func handshakeCauses() []string {
+	return []string{"ca_untrusted_suspected", "name_mismatch", "no_certificate", "timeout", "protocol", "no_request", "other"}
+}
+
+// Stats returns the counters. The keys of HandshakeBy are suspected causes, all of
+// them, whether or not it has happened: "ca_untrusted_suspected", "name_mismatch",
+// "no_certificate", "timeout", "protocol", "no_request" (the handshake succeeded
+// and nothing followed) and "other".
 func (p *Proxy) Stats() Stats {
 	waiting, lost := p.late.counts()
 	s := Stats{
@@ -61,8 +67,8 @@ func (p *Proxy) Stats() Stats {
 	}
 	p.counts.mu.Lock()
 	defer p.counts.mu.Unlock()
-	for cause, n := range p.counts.failed {
-		s.HandshakeBy[cause] = n
+	for _, cause := range handshakeCauses() {
+		s.HandshakeBy[cause] = p.counts.failed[cause]
 	}
 	return s
 }

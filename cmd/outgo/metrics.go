@@ -12,6 +12,7 @@ import (
 	"github.com/valyala/fasthttp/fasthttpadaptor"
 
 	"github.com/outgo/outgo/engine"
+	"github.com/outgo/outgo/engine/spend"
 	"github.com/outgo/outgo/proxy"
 )
 
@@ -65,6 +66,15 @@ func newMetrics(s *sidecar) *metrics {
 	}
 	for _, cause := range []string{"draining", "lookup", "ledger", "timeout", "panic", "internal"} {
 		m.closed.WithLabelValues(cause)
+	}
+	// An alert on the increase of a series misses its first step if that makes the
+	// series: it grows from nothing, not from nought.
+	if s.cfg != nil {
+		for _, r := range routesOf(s.cfg) {
+			for _, a := range spend.Anomalies() {
+				m.flagged.WithLabelValues(r.Rail.Name(), string(a))
+			}
+		}
 	}
 	m.series.Store(&map[callKind]*callSeries{})
 	registry := prometheus.NewRegistry()

@@ -65,6 +65,14 @@ const (
 	Oversettled         Anomaly = "OVERSETTLED"
 )
 
+// Anomalies returns all there are.
+func Anomalies() []Anomaly {
+	return []Anomaly{
+		AmountMismatch, CurrencyMismatch, MerchantMismatch, PayeeMismatch, MissingReceipt,
+		LateReceipt, UnauthorizedPayment, DuplicatePayment, Oversettled,
+	}
+}
+
 // Term is one side of a comparison: what was declared, requested or settled.
 // Empty fields say nothing and disagree with nothing.
 type Term struct {
