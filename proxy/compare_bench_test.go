@@ -91,6 +91,7 @@ type comparison struct {
 	order    []cell              // as first measured
 	samples  map[cell][]sample   // one for each round
 	idle     map[string]idleCost // by kind
+	awake    bool                // see keepAwake
 }
 
 // BenchmarkCompare measures what a payment costs without a proxy, through bare
@@ -109,7 +110,7 @@ func BenchmarkCompare(b *testing.B) {
 		}
 		b.Skip("processor time and memory are read from /proc: run this on Linux")
 	}
-	c := &comparison{plan: readPlan(b), samples: map[cell][]sample{}, idle: map[string]idleCost{}}
+	c := &comparison{plan: readPlan(b), samples: map[cell][]sample{}, idle: map[string]idleCost{}, awake: keepAwake(b)}
 	c.upstream = launch(b, role{Kind: upstreamRole}, "")
 	defer c.upstream.stop(b)
 	for i := range c.rounds {
@@ -122,6 +123,24 @@ func BenchmarkCompare(b *testing.B) {
 	}
 	c.print(os.Stdout)
 	c.report(b)
+}
+
+// latencyFile is how Linux is told how long a processor may take to wake up.
+const latencyFile = "/dev/cpu_dma_latency"
+
+// keepAwake keeps the machine's processors from sleeping until the benchmark ends,
+// where it may (Linux, as root), and reports whether it does. On one connection at
+// most one process has something to do at a time, and to wake a sleeping virtual
+// processor for each takes longer than what it then does.
+func keepAwake(b *testing.B) bool {
+	b.Helper()
+	f, err := os.OpenFile(latencyFile, os.O_WRONLY, 0)
+	if err != nil {
+		return false
+	}
+	b.Cleanup(func() { _ = f.Close() }) // which ends it
+	_, err = f.Write(make([]byte, 4))   // in µs
+	return err == nil
 }
 
 // round measures every cell once, on proxies of its own.
@@ -276,7 +295,12 @@ func perCall(s sample) float64 { return s.bytes }
 // print writes the table.
 func (c *comparison) print(to io.Writer) {
 	t := tabwriter.NewWriter(to, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(to, "\nmedians of %d rounds of %s; ratios to %s (%s), to a plain tunnel (others)\n", c.rounds, c.cell, goproxyRole, callsPart)
+	sleep := "kept from sleeping"
+	if !c.awake {
+		sleep = "may sleep, and each wake counts (" + latencyFile + " was not to be had)"
+	}
+	fmt.Fprintf(to, "\nmedians of %d rounds of %s; ratios to %s (%s), to a plain tunnel (others); processors %s\n",
+		c.rounds, c.cell, goproxyRole, callsPart, sleep)
 	fmt.Fprintln(t, "part\tkind\tconns\t1/s\tx\tp50 µs\tp99 µs\tp99 x\tCPU µs\tCPU x\tallocs\tKiB\t")
 	for _, at := range c.order {
 		if at.part == bytesPart {
