@@ -82,12 +82,18 @@ func BenchmarkActions(b *testing.B) {
 	const batch = 64
 	var ids [batch]spend.ID
 	commit := func(act func(i int) action) {
-		ps := make([]*pending, batch)
+		var ps [batch]*pending
 		for i := range ps {
-			ps[i] = &pending{act: act(i), done: make(chan struct{})}
+			ps[i] = e.commit.idle.take(act(i))
 		}
-		for len(ps) > 0 {
-			ps = e.commit.commit(ps)
+		for left := ps[:]; len(left) > 0; {
+			left = e.commit.commit(left)
+		}
+		for _, p := range ps {
+			if <-p.told; p.err != nil {
+				b.Fatal(p.err)
+			}
+			e.commit.idle.giveBack(p)
 		}
 	}
 	amount, n := spend.NewAmount("USD", 2000), 0

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,39 +28,6 @@ const (
 // this processor, twice those whom they have woken.
 const gathers = 2
 
-// A txn is what an action sees of the store: its own overlay, and the one time
-// of its batch. An action may run more than once, so it must touch nothing but
-// its txn and what it has promised to overwrite on each run.
-type txn struct {
-	*overlay
-	now     time.Time
-	seq     uint64        // of the next request
-	entries []audit.Entry // what the action did, for the audit chain
-	begun   []spend.ID    // the requests that its caller may send once it is durable
-	after   []func()      // run once, after the commit of the run that counted
-}
-
-// then registers what is to happen after the commit.
-func (t *txn) then(f func()) { t.after = append(t.after, f) }
-
-// next draws a sequence number.
-func (t *txn) next() uint64 { t.seq++; return t.seq - 1 }
-
-type action func(*txn) error
-
-// A pending action waits for its batch. The fields behind done are written by
-// the leader before it closes done.
-type pending struct {
-	act   action
-	done  chan struct{}
-	lead  chan struct{} // closed when this caller is to lead the next batch
-	leads bool          // lead is closed; guarded by committer.mu
-	gone  bool          // the caller has left; guarded by committer.mu
-	err   error
-	after []func()
-	begun []spend.ID
-}
-
 // The committer is the only writer of the store. It takes the actions that wait,
 // applies each on its own overlay (one that fails or panics is dropped and told
 // so, and leaves no trace), writes each key once, commits once, and then answers
@@ -71,6 +39,8 @@ type committer struct {
 	head   string // key of the last sequence number and batch time
 	chain  *audit.Chain
 	anchor *audit.Anchor // nil for none
+	// durable is told of each request that a commit has written; nil for nobody.
+	durable func(kept)
 	// doubt is told, within the turn, of a commit of unknown outcome; nothing is
 	// committed then until resume.
 	doubt func(doubt)
@@ -80,7 +50,11 @@ type committer struct {
 	warm       *warm
 	batch, own *overlay // of the batch and of one action, emptied for each
 	deeds      []deeds
-	entries    *audit.Batch // of the batch
+	records    []audit.Record // of all deeds
+	entries    *audit.Batch   // of the batch
+
+	idle  pendings
+	taken []*pending // the batch of who leads
 
 	mu       sync.Mutex
 	queue    []*pending
@@ -97,6 +71,7 @@ type committer struct {
 // it was the last to write.
 type deeds struct {
 	entries []audit.Entry
+	writes  int // of the batch that are its own
 	records []audit.Record
 }
 
@@ -113,19 +88,13 @@ type commitStats struct {
 	latency, sizes  Tally // in microseconds, and in actions
 }
 
-// position is the value at keys.head.
-type position struct {
-	Seq  uint64    `json:"seq"`
-	Time time.Time `json:"time"`
-}
-
 // do runs act in the next batch and returns once it is durable, or its error.
 // When ctx ends first, do returns Unknown: the action may still be committed.
 func (c *committer) do(ctx context.Context, act action) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("commit: %w: %w", spend.Unavailable, err)
 	}
-	p := &pending{act: act, done: make(chan struct{}), lead: make(chan struct{})}
+	p := c.idle.take(act)
 	c.mu.Lock()
 	if c.closed {
 		defer c.mu.Unlock()
@@ -136,19 +105,15 @@ func (c *committer) do(ctx context.Context, act action) error {
 	c.leading = true
 	c.mu.Unlock()
 
-	if !first {
-		select {
-		case <-p.done:
-			return p.err
-		case <-p.lead:
-		case <-ctx.Done():
-			if !c.leave(p) {
-				return fmt.Errorf("commit: %w: %w", spend.Unknown, ctx.Err())
-			}
-		}
+	if !first && !p.wait(ctx.Done()) && !c.leave(p) {
+		return fmt.Errorf("commit: %w: %w", spend.Unknown, ctx.Err())
 	}
-	c.leadBatches(p)
-	return p.err
+	if first || p.leads {
+		c.leadBatches(p)
+	}
+	err := p.err
+	c.idle.giveBack(p)
+	return err
 }
 
 // leave marks that p's caller no longer waits. It reports true when p has
@@ -156,6 +121,9 @@ func (c *committer) do(ctx context.Context, act action) error {
 func (c *committer) leave(p *pending) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if p.leads {
+		<-p.told
+	}
 	p.gone = !p.leads
 	return p.leads
 }
@@ -163,35 +131,26 @@ func (c *committer) leave(p *pending) bool {
 // leadBatches commits batches until own is among the answered ones, then hands
 // the lead to the next caller that waits.
 func (c *committer) leadBatches(own *pending) {
-	for {
+	for !own.answered {
 		for range gathers {
 			runtime.Gosched()
 		}
 		c.mu.Lock()
 		n := min(len(c.queue), maxBatchActions)
-		batch := c.queue[:n:n]
-		c.queue = c.queue[n:]
+		c.taken = append(c.taken[:0], c.queue[:n]...)
+		c.queue = slices.Delete(c.queue, 0, n)
 		c.mu.Unlock()
 
-		left := c.commit(batch)
-
-		c.mu.Lock()
-		if len(left) > 0 {
-			c.queue = append(left, c.queue...)
-		}
-		answered := false
-		select {
-		case <-own.done:
-			answered = true
-		default:
-		}
-		if answered {
-			c.handOver()
+		if left := c.commit(c.taken); len(left) > 0 {
+			c.mu.Lock()
+			c.queue = slices.Insert(c.queue, 0, left...)
 			c.mu.Unlock()
-			return
 		}
-		c.mu.Unlock()
 	}
+	<-own.told
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.handOver()
 }
 
 // handOver makes the first caller that still waits the leader; where none of
@@ -200,7 +159,7 @@ func (c *committer) handOver() {
 	for _, p := range c.queue {
 		if !p.gone {
 			p.leads = true
-			close(p.lead)
+			p.told <- struct{}{}
 			return
 		}
 	}
@@ -235,10 +194,8 @@ func (c *committer) commit(batch []*pending) (left []*pending) {
 	c.stats.add(did.taken, did.size, c.clock().Sub(start))
 	c.mu.Unlock()
 	for _, p := range batch[:did.taken] {
-		for _, f := range p.after {
-			f()
-		}
-		close(p.done)
+		c.follow(p)
+		p.answer(p.err)
 	}
 	return batch[did.taken:]
 }
@@ -289,7 +246,7 @@ func (a applied) doubt(batch []*pending, cause error) doubt {
 	d := doubt{before: a.before, after: a.head, cause: cause}
 	for _, p := range batch[:a.taken] {
 		if p.err == nil {
-			d.hooks, d.begun = append(d.hooks, p.after...), append(d.begun, p.begun...)
+			d.kept, d.hooks, d.begun = append(d.kept, p.did.kept...), append(d.hooks, p.did.after...), append(d.begun, p.did.begun...)
 		}
 	}
 	return d
@@ -298,16 +255,25 @@ func (a applied) doubt(batch []*pending, cause error) doubt {
 // alone commits one action while the committer is stopped, for whoever has been
 // told of a doubt.
 func (c *committer) alone(act action) error {
-	p := &pending{act: act}
+	p := &pending{act: act} // whom nobody waits for
 	if _, err := c.attempt([]*pending{p}, c.clock()); err != nil {
 		return err
 	}
-	if p.err == nil {
-		for _, f := range p.after {
-			f()
+	c.follow(p)
+	return p.err
+}
+
+// follow does what is to happen after the commit of an action. Of one that has failed
+// nothing is left.
+func (c *committer) follow(p *pending) {
+	if c.durable != nil {
+		for _, k := range p.did.kept {
+			c.durable(k)
 		}
 	}
-	return p.err
+	for _, f := range p.did.after {
+		f()
+	}
 }
 
 // update runs one transaction. A store that panics has left nobody knows what.
@@ -332,9 +298,9 @@ type applied struct {
 // entries of all.
 func (c *committer) apply(tx store.Tx, batch []*pending, start time.Time) (did applied, err error) {
 	base, own := c.clean(tx)
-	var h position
-	if err := getJSON(base, c.head, &h); err != nil && !errors.Is(err, store.ErrNotFound) {
-		return did, fmt.Errorf("read head: %w", err)
+	h, err := readPosition(base, c.head)
+	if err != nil {
+		return did, err
 	}
 	if did.head, err = c.chain.Head(base); err != nil {
 		return did, err
@@ -346,24 +312,26 @@ func (c *committer) apply(tx store.Tx, batch []*pending, start time.Time) (did a
 	h.Time = start.UTC().Round(0)
 	for _, p := range batch {
 		own.reset()
-		t := &txn{overlay: own, now: h.Time, seq: h.Seq}
-		p.err, p.after, p.begun = run(p.act, t), nil, nil
-		if p.err == nil {
+		t := &p.did
+		t.restart(own, h)
+		if p.err = run(p.act, t); p.err == nil {
 			p.err = t.check()
 		}
-		if p.err == nil {
-			if did.taken > 0 && base.bytes+t.bytes > maxBatchBytes {
-				break
-			}
-			c.merge(t)
-			h.Seq, p.after, p.begun = t.seq, t.after, t.begun
+		if p.err == nil && did.taken > 0 && base.bytes+t.bytes > maxBatchBytes {
+			break
 		}
 		did.taken++
+		if p.err != nil {
+			t.forget()
+			continue
+		}
+		c.merge(t)
+		h.Seq = t.seq
 	}
 	if len(base.writes.list) == 0 {
 		return did, nil
 	}
-	if err := putJSON(base, c.head, h); err != nil {
+	if err := base.Put(c.head, h.stored()); err != nil {
 		return did, err
 	}
 	if did.head, err = c.enter(did.head); err != nil {
@@ -416,24 +384,40 @@ func (c *committer) merge(t *txn) {
 // what was in between is never stored. The position goes with the last action.
 func (c *committer) enter(head audit.Mark) (audit.Mark, error) {
 	c.batch.writes.find(c.head).by = len(c.deeds) - 1
-	for i := range c.batch.writes.list {
-		w := &c.batch.writes.list[i]
-		if r, covered := c.chain.Record(w.key, w.value); covered {
-			d := &c.deeds[w.by]
-			d.records = append(d.records, r)
-		}
-	}
+	c.recordWrites()
 	c.entries.Again(head)
 	for _, d := range c.deeds {
 		audit.Sort(d.records)
 		d.entries[len(d.entries)-1].Records = d.records
-		for _, e := range d.entries {
-			if err := c.entries.Add(c.batch, e); err != nil {
+		for i := range d.entries {
+			if err := c.entries.Add(c.batch, &d.entries[i]); err != nil {
 				return head, err
 			}
 		}
 	}
 	return c.entries.Seal(c.batch)
+}
+
+// recordWrites gives each deed the records of what it was the last to write.
+func (c *committer) recordWrites() {
+	list := c.batch.writes.list
+	for i := range list {
+		c.deeds[list[i].by].writes++
+	}
+	c.records = slices.Grow(c.records[:0], len(list))
+	from := 0
+	for i := range c.deeds {
+		d := &c.deeds[i]
+		d.records = c.records[from : from : from+d.writes]
+		from += d.writes
+	}
+	for i := range list {
+		w := &list[i]
+		if r, covered := c.chain.Record(w.key, w.value); covered {
+			d := &c.deeds[w.by]
+			d.records = append(d.records, r)
+		}
+	}
 }
 
 // check holds an action to the bound on values, and to what the chain can hold.
@@ -489,7 +473,7 @@ func (c *committer) rest() {
 
 func answer(batch []*pending, err error) {
 	for _, p := range batch {
-		p.err, p.after = err, nil
-		close(p.done)
+		p.did.forget()
+		p.answer(err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -267,5 +268,39 @@ func TestABatchTooLargeForTheStoreIsSplit(t *testing.T) {
 		if value(t, g, fmt.Sprint("k", i)) != "1" {
 			t.Errorf("k%d is missing", i)
 		}
+	}
+}
+
+// What a pending has had of one action is not that of the next which uses its memory,
+// whatever became of the first.
+func TestTheNextActionFindsNothingOfTheLast(t *testing.T) {
+	c, _ := testCommitter(t)
+	boom, ran := errors.New("boom"), 0
+	for i := range 40 {
+		err := c.do(context.Background(), func(t *txn) error {
+			if len(t.entries)+len(t.begun)+len(t.kept)+len(t.after)+len(t.writes.list) > 0 {
+				panic(fmt.Sprintf("it finds %+v", t))
+			}
+			t.record(audit.Entry{Event: "test"})
+			t.begun, t.kept = append(t.begun, "id"), append(t.kept, kept{})
+			t.then(func() { ran++ })
+			if err := t.Put("k", []byte{byte(i)}); err != nil {
+				return err
+			}
+			switch i % 3 {
+			case 1:
+				return boom
+			case 2:
+				panic("at the disco")
+			}
+			return nil
+		})
+		switch {
+		case i%3 == 0 && err != nil, i%3 == 1 && !errors.Is(err, boom), i%3 == 2 && !strings.Contains(fmt.Sprint(err), "disco"):
+			t.Fatalf("action %d: %v", i, err)
+		}
+	}
+	if ran != 14 {
+		t.Errorf("%d hooks ran, want those of the 14 that were kept", ran)
 	}
 }

@@ -30,6 +30,7 @@ type Reopener interface {
 // have been told Unavailable, so none has sent what it had begun.
 type doubt struct {
 	before, after audit.Mark // where the chain stood, and stands if it was kept
+	kept          []kept
 	hooks         []func()
 	begun         []spend.ID
 	cause         error
@@ -111,6 +112,9 @@ func (e *Engine) readBack(ctx context.Context, d doubt) error {
 	}
 	if e.history.anchor != nil {
 		e.history.anchor.Moved(head)
+	}
+	for _, k := range d.kept {
+		e.durable(k)
 	}
 	for _, f := range d.hooks {
 		f()

@@ -140,6 +140,7 @@ func Open(ctx context.Context, opt Options) (*Engine, error) {
 	}
 	background, cancel := context.WithCancel(context.Background())
 	e.cancel = cancel
+	e.commit.durable = e.durable
 	e.commit.doubt = func(d doubt) { e.background.Go(func() { e.settleDoubt(background, d) }) }
 	if err := e.takeOver(ctx); err != nil {
 		e.Close()
@@ -158,15 +159,15 @@ func (e *Engine) takeOver(ctx context.Context) error {
 		return err
 	}
 	err := e.store.View(ctx, func(r store.Reader) error {
-		var h position
-		if err := getJSON(r, e.keys.head(), &h); err != nil && !errors.Is(err, store.ErrNotFound) {
+		h, err := readPosition(r, e.keys.head())
+		if err != nil {
 			return err
 		}
 		if err := e.loadAPIKeys(r); err != nil {
 			return err
 		}
 		e.time.startAfter(h.Time)
-		_, err := e.readPolicies(r)
+		_, err = e.readPolicies(r)
 		return err
 	})
 	if err != nil {
@@ -299,11 +300,23 @@ func (e *Engine) keep(t *txn, r *spend.Request, body requestBody) error {
 	if err := t.Put(e.keys.request(r.ID), stored); err != nil {
 		return err
 	}
-	t.then(func() {
-		e.begun.put(r, stored, body, exact)
-		e.wake(r)
-	})
+	t.kept = append(t.kept, kept{r, stored, body, exact})
 	return nil
+}
+
+// kept is a request that an action has written, which nobody changes any more, with
+// what begun.put asks of it.
+type kept struct {
+	request *spend.Request
+	stored  []byte
+	body    requestBody
+	exact   bool
+}
+
+// durable takes note of a request that is written for good.
+func (e *Engine) durable(k kept) {
+	e.begun.put(k.request, k.stored, k.body, k.exact)
+	e.wake(k.request)
 }
 
 // Wait returns once the request is no longer held, or ctx ends. The ruling then

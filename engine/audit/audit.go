@@ -104,7 +104,7 @@ func (c *Chain) Append(tx store.Tx, e Entry) error {
 		return fmt.Errorf("append audit entry: %w", err)
 	}
 	b := c.Batch(head)
-	if err := b.Add(tx, e); err != nil {
+	if err := b.Add(tx, &e); err != nil {
 		return err
 	}
 	_, err = b.Seal(tx)

@@ -37,7 +37,7 @@ func (b *Batch) Again(head Mark) { *b = Batch{chain: b.chain, head: head, room: 
 
 // Add puts e at the end of the chain. It sets Seq, Prev and Hash itself; At must
 // not be zero. Records beyond what one entry holds go into further ones.
-func (b *Batch) Add(tx store.Tx, e Entry) error {
+func (b *Batch) Add(tx store.Tx, e *Entry) error {
 	for rest := e.Records; ; {
 		e.Records, rest = split(rest)
 		if err := b.link(tx, e); err != nil {
@@ -46,12 +46,12 @@ func (b *Batch) Add(tx store.Tx, e Entry) error {
 		if len(rest) == 0 {
 			return nil
 		}
-		e = Entry{At: e.At, Event: Continued, Request: e.Request, Who: e.Who}
+		e = &Entry{At: e.At, Event: Continued, Request: e.Request, Who: e.Who}
 	}
 }
 
 // link adds one entry.
-func (b *Batch) link(tx store.Tx, e Entry) error {
+func (b *Batch) link(tx store.Tx, e *Entry) error {
 	e.Seq, e.Prev = b.head.Seq+1, b.head.Hash
 	size := e.size()
 	if len(b.value) > 0 && len(b.value)+size > splitBytes {

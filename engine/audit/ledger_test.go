@@ -156,7 +156,7 @@ func (l *ledger) commit(tx store.Tx, e audit.Entry, writes map[string][]byte) er
 // append adds an entry, and returns its sequence.
 func (l *ledger) append(tx store.Tx, e audit.Entry) (uint64, error) {
 	if l.together {
-		err := l.batch.Add(tx, e)
+		err := l.batch.Add(tx, &e)
 		return l.batch.Seq(), err
 	}
 	if err := l.chain.Append(tx, e); err != nil {
