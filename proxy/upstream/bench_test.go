@@ -33,6 +33,19 @@ func BenchmarkDo(b *testing.B) {
 	}
 }
 
+func BenchmarkSend(b *testing.B) {
+	p := benchServer(b)
+	tr := transport(b, Options{})
+	req := Request{Method: "POST", Head: []byte("POST /v1/charges HTTP/1.1\r\nHost: provider.example\r\n"), Body: []byte("amount=5000&currency=usd")}
+	r, key, ctx := new(Reply), p.key(false), context.Background()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := tr.Send(ctx, key, req, r, Mode{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkHostClient(b *testing.B) {
 	p := benchServer(b)
 	c := &fasthttp.HostClient{Addr: p.addr, RetryIfErr: func(*fasthttp.Request, int, error) (bool, bool) { return false, false }}

@@ -10,8 +10,6 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
-
-	"github.com/valyala/fasthttp"
 )
 
 // Bounds of a chunked body's lines.
@@ -37,14 +35,13 @@ type frame struct {
 }
 
 // frameBody decides, after the head, how the body ends.
-func (c *conn) frameBody(resp *fasthttp.Response) {
-	n := resp.Header.ContentLength()
-	switch s := resp.StatusCode(); {
-	case resp.SkipBody || s == fasthttp.StatusNoContent || s == fasthttp.StatusNotModified:
+func (c *conn) frameBody(r *Reply, isHead bool) {
+	switch n := r.Length; {
+	case isHead || Bodiless(r.Status):
 		c.frame = frame{kind: noBody, done: true}
 	case n >= 0:
 		c.frame = frame{kind: fixed, left: n, done: n == 0}
-	case n == -1:
+	case n == inChunks:
 		c.frame = frame{kind: chunkedBody}
 	default:
 		c.frame = frame{kind: untilClose}
@@ -54,13 +51,13 @@ func (c *conn) frameBody(resp *fasthttp.Response) {
 
 // receiveBody reads the body whole within mode.MaxReply. What is larger, and an
 // event stream, which may never end, becomes a stream where mode allows it.
-func (c *conn) receiveBody(ctx context.Context, resp *fasthttp.Response, mode Mode) error {
+func (c *conn) receiveBody(ctx context.Context, r *Reply, mode Mode) error {
 	size := -1
 	if c.frame.kind == fixed {
 		size = c.frame.left
 	}
-	if !c.frame.done && mode.Stream && (size > mode.MaxReply || mode.MaxReply <= 0 || IsEventStream(resp)) {
-		return c.toStream(ctx, resp, nil, size, mode)
+	if !c.frame.done && mode.Stream && (size > mode.MaxReply || mode.MaxReply <= 0 || r.Events) {
+		return c.toStream(ctx, r, nil)
 	}
 	if size > mode.MaxReply {
 		return fmt.Errorf("%w: body of %d bytes, at most %d are read", ErrTooLarge, size, mode.MaxReply)
@@ -70,8 +67,8 @@ func (c *conn) receiveBody(ctx context.Context, resp *fasthttp.Response, mode Mo
 			return err
 		}
 	}
-	// The response's own buffer is filled: in the steady state nothing is allocated.
-	buf, whole, err := c.readWhole(resp.SwapBody(nil)[:0], size, mode.MaxReply)
+	// The reply's own memory is filled: in the steady state nothing is allocated.
+	buf, whole, err := c.readWhole(r.Body[:0], size, mode.MaxReply)
 	if err != nil {
 		return err
 	}
@@ -79,14 +76,11 @@ func (c *conn) receiveBody(ctx context.Context, resp *fasthttp.Response, mode Mo
 		if !mode.Stream {
 			return fmt.Errorf("%w: body over %d bytes", ErrTooLarge, mode.MaxReply)
 		}
-		return c.toStream(ctx, resp, buf, size, mode)
+		return c.toStream(ctx, r, buf)
 	}
-	resp.SwapBody(buf)
+	r.Body = buf
 	if c.frame.kind == untilClose && c.nc != net.Conn(c.wire) {
-		resp.Header.SetContentLength(len(buf)) // TLS has told that this is all
-	}
-	if err = resp.Header.SetTrailer(""); err != nil {
-		return fmt.Errorf("drop trailer: %w", err)
+		r.Length = len(buf) // TLS has told that this is all
 	}
 	c.finish()
 	return nil
@@ -115,13 +109,6 @@ func (c *conn) readWhole(buf []byte, size, limit int) (_ []byte, whole bool, err
 		}
 	}
 	return buf, len(buf) <= limit, nil
-}
-
-// IsEventStream reports whether the body is one of server-sent events, which may
-// never end.
-func IsEventStream(resp *fasthttp.Response) bool {
-	media, _, _ := bytes.Cut(resp.Header.ContentType(), []byte(";"))
-	return equalFold(bytes.TrimSpace(media), "text/event-stream")
 }
 
 // readBody reads bytes of the body. It returns io.EOF at the body's end and
@@ -256,19 +243,13 @@ type stream struct {
 	released atomic.Bool
 }
 
-// toStream hands the rest of the body to resp.
-func (c *conn) toStream(ctx context.Context, resp *fasthttp.Response, pre []byte, size int, mode Mode) error {
+// toStream hands the rest of the body, behind what was read of it, to r.
+func (c *conn) toStream(ctx context.Context, r *Reply, pre []byte) error {
 	if !c.unwatch() {
 		return ctx.Err()
 	}
-	if err := resp.Header.SetTrailer(""); err != nil {
-		return fmt.Errorf("drop trailer: %w", err)
-	}
-	var body io.ReadCloser = &stream{c: c, pre: pre, framed: c.frame.kind != untilClose || c.nc != net.Conn(c.wire)}
-	if mode.Wrap != nil {
-		body = mode.Wrap(body)
-	}
-	resp.SetBodyStream(body, size)
+	r.Body = nil // pre is the stream's now
+	r.Stream = &stream{c: c, pre: pre, framed: c.frame.kind != untilClose || c.nc != net.Conn(c.wire)}
 	return nil
 }
 

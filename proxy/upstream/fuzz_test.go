@@ -37,6 +37,7 @@ func FuzzReply(f *testing.F) {
 	} {
 		f.Add([]byte(s))
 	}
+	f.Add([]byte("HTTP/1.1 200 \r\nServer: \t a b\r\ncontent-type:\r\nSet-Cookie: a=b\r\nX-A: 1\r\nx-a: \xff2 \r\nContent-Length: 000\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, reply []byte) {
 		do := func(mode Mode) (int, []byte, error) {
 			tr := New(Options{Dial: func(context.Context, Key) (net.Conn, error) { return canned{r: bytes.NewReader(reply)}, nil }})

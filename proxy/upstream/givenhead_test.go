@@ -2,11 +2,7 @@ package upstream
 
 import (
 	"errors"
-	"io"
-	"strings"
 	"testing"
-
-	"github.com/valyala/fasthttp"
 )
 
 func TestAGivenHeadLeavesAsItIsWithItsFraming(t *testing.T) {
@@ -18,11 +14,8 @@ func TestAGivenHeadLeavesAsItIsWithItsFraming(t *testing.T) {
 	} {
 		p := serve(t, forever(okReply))
 		tr, b, writes := recording(t)
-		var req fasthttp.Request
-		req.Header.SetMethod(tc.method)
-		req.Header.Set("X-Other", "never sent")
-		req.SetBodyString(tc.body)
-		if _, err := tr.Do(t.Context(), p.key(false), &req, new(fasthttp.Response), Mode{Head: []byte(tc.head)}); err != nil {
+		req := Request{Method: tc.method, Head: []byte(tc.head), Body: []byte(tc.body)}
+		if _, err := tr.Send(t.Context(), p.key(false), req, new(Reply), Mode{}); err != nil {
 			t.Errorf("%s: %v", tc.what, err)
 		}
 		if b.String() != tc.head+tc.want || *writes != 1 {
@@ -54,16 +47,9 @@ func TestAGivenHeadThatIsNoneIsNotSent(t *testing.T) {
 	} {
 		p := serve(t, forever(okReply))
 		tr, b, _ := recording(t)
-		req := post()
-		if sent, err := tr.Do(t.Context(), p.key(false), req, new(fasthttp.Response), Mode{Head: []byte(head)}); sent || !errors.Is(err, ErrNotSent) || b.Len() > 0 {
+		req := Request{Method: "POST", Head: []byte(head), Body: []byte("amount=5000&currency=usd")}
+		if sent, err := tr.Send(t.Context(), p.key(false), req, new(Reply), Mode{}); sent || !errors.Is(err, ErrNotSent) || b.Len() > 0 {
 			t.Errorf("a head %s: sent %v, %v, wrote %q", what, sent, err, b)
 		}
-	}
-	p := serve(t, forever(okReply))
-	tr, b, _ := recording(t)
-	req := post()
-	req.SetBodyStream(io.NopCloser(strings.NewReader("abc")), 3)
-	if sent, err := tr.Do(t.Context(), p.key(false), req, new(fasthttp.Response), Mode{Head: []byte("POST / HTTP/1.1\r\n" + host)}); sent || !errors.Is(err, ErrNotSent) || b.Len() > 0 {
-		t.Errorf("a stream behind a given head: sent %v, %v, wrote %q", sent, err, b)
 	}
 }

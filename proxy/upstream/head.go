@@ -7,9 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"runtime"
-
-	"github.com/valyala/fasthttp"
+	"strconv"
 )
 
 // Bounds of a reply's head, and of the informational replies before it.
@@ -19,27 +19,32 @@ const (
 	maxInterimBytes = 16 << 10
 )
 
-// head is what the transport itself reads from a reply's head, before
-// fasthttp parses the same bytes. fasthttp lets pass what two readers could
-// read differently, and takes "Connection: Close" for a connection that stays.
+// head is what the transport reads from a reply's head, line by line as it comes,
+// under a grammar with one reading.
 type head struct {
 	status      int
 	size        int // bytes, with the empty line
 	http10      bool
-	close, keep bool // said by Connection
-	length      bool // has Content-Length
-	chunked     bool // has Transfer-Encoding
+	close, keep bool    // said by Connection
+	length      int     // of the body, as Content-Length has it; noLength without one
+	chunked     bool    // has Transfer-Encoding
+	events      bool    // is of an event stream
+	fields      []place // where they stand
 }
+
+// place is where a field stands in a head: its name's begin and end, and its
+// value's.
+type place struct{ name, nameEnd, value, valueEnd int }
 
 // readHead waits for a whole head and leaves it in c.br. It returns io.EOF only
 // when the connection ends before the first byte.
-func (c *conn) readHead() (head, error) {
-	var h head
+func (c *conn) readHead(h *head) error {
+	*h = head{length: noLength, fields: h.fields[:0]}
 	at := 0 // where the first line that is not checked yet begins
 	for {
 		b, _ := c.br.Peek(c.br.Buffered())
 		if len(b) > 0 && b[0] != 'H' {
-			return h, fmt.Errorf("%w: not an HTTP status line", ErrMalformed)
+			return fmt.Errorf("%w: not an HTTP status line", ErrMalformed)
 		}
 		for {
 			i := bytes.IndexByte(b[at:], '\n')
@@ -47,15 +52,15 @@ func (c *conn) readHead() (head, error) {
 				break
 			}
 			line := b[at : at+i]
-			if i == 0 || line[i-1] != '\r' || bytes.IndexByte(line[:i-1], '\r') >= 0 {
-				return h, fmt.Errorf("%w: line without CRLF in the head", ErrMalformed)
+			if i == 0 || line[i-1] != '\r' {
+				return fmt.Errorf("%w: line without CRLF in the head", ErrMalformed)
 			}
 			if i == 1 {
 				h.size = at + 2
-				return h, h.check()
+				return h.check()
 			}
-			if err := h.line(line[:i-1], at == 0); err != nil {
-				return h, err
+			if err := h.line(line[:i-1], at); err != nil {
+				return err
 			}
 			at += i + 1
 		}
@@ -64,7 +69,7 @@ func (c *conn) readHead() (head, error) {
 			bound = maxInterimBytes
 		}
 		if len(b) >= bound {
-			return h, fmt.Errorf("%w: head over %d bytes", ErrTooLarge, bound)
+			return fmt.Errorf("%w: head over %d bytes", ErrTooLarge, bound)
 		}
 		if len(b) == c.br.Size() {
 			c.grow()
@@ -73,7 +78,7 @@ func (c *conn) readHead() (head, error) {
 			if errors.Is(err, io.EOF) && len(b) > 0 {
 				err = io.ErrUnexpectedEOF
 			}
-			return h, err
+			return err
 		}
 	}
 }
@@ -86,29 +91,65 @@ func (c *conn) grow() {
 	c.br = bufio.NewReaderSize(c, maxHead)
 }
 
-// line takes one line of the head, without its CRLF.
-func (h *head) line(b []byte, first bool) error {
-	if first {
+// line takes the line of the head that begins at at, without its CRLF.
+func (h *head) line(b []byte, at int) error {
+	if at == 0 {
 		return h.statusLine(b)
 	}
-	name, value, ok := bytes.Cut(b, []byte(":"))
-	if !ok || !isToken(name) {
-		return fmt.Errorf("%w: header field name %.40q", ErrMalformed, name)
+	colon := bytes.IndexByte(b, ':')
+	if colon < 0 || !isToken(b[:colon]) {
+		return fmt.Errorf("%w: header field name %.40q", ErrMalformed, b[:max(colon, 0)])
 	}
+	from, to := colon+1, len(b)
+	for from < to && isSpace(b[from]) {
+		from++
+	}
+	for from < to && isSpace(b[to-1]) {
+		to--
+	}
+	name, value := b[:colon], b[from:to]
+	for _, c := range value {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return fmt.Errorf("%w: control character in the field %.40q", ErrMalformed, name)
+		}
+	}
+	h.fields = append(h.fields, place{at, at + colon, at + from, at + to})
+	switch name[0] | 0x20 { // which tells most names apart
+	case 'c':
+		return h.aboutBody(name, value)
+	case 't':
+		if equalFold(name, "transfer-encoding") {
+			if h.chunked || !equalFold(value, "chunked") {
+				return fmt.Errorf("%w: Transfer-Encoding is not \"chunked\", once", ErrMalformed)
+			}
+			h.chunked = true
+		}
+	}
+	return nil
+}
+
+// aboutBody takes a field whose name begins with a C.
+func (h *head) aboutBody(name, value []byte) error {
 	switch {
 	case equalFold(name, "connection"):
 		h.close = h.close || hasToken(value, "close")
 		h.keep = h.keep || hasToken(value, "keep-alive")
+	case equalFold(name, "content-type"):
+		media, _, _ := bytes.Cut(value, []byte(";"))
+		h.events = equalFold(bytes.TrimSpace(media), "text/event-stream")
 	case equalFold(name, "content-length"):
-		h.length = true
-	case equalFold(name, "transfer-encoding"):
-		h.chunked = true
+		n, err := strconv.ParseUint(string(value), 10, strconv.IntSize-1)
+		if err != nil || h.length != noLength {
+			return fmt.Errorf("%w: Content-Length is not a number of bytes, once", ErrMalformed)
+		}
+		h.length = int(n) //nolint:gosec // it has one bit less
 	}
 	return nil
 }
 
 func (h *head) statusLine(b []byte) error {
-	if len(b) < 12 || !bytes.HasPrefix(b, []byte("HTTP/1.")) || b[7] != '0' && b[7] != '1' || b[8] != ' ' || len(b) > 12 && b[12] != ' ' {
+	if len(b) < 12 || !bytes.HasPrefix(b, []byte("HTTP/1.")) || b[7] != '0' && b[7] != '1' || b[8] != ' ' ||
+		len(b) > 12 && b[12] != ' ' || bytes.IndexByte(b, '\r') >= 0 {
 		return fmt.Errorf("%w: status line %.40q", ErrMalformed, b)
 	}
 	h.http10 = b[7] == '0'
@@ -129,7 +170,7 @@ func (h *head) check() error {
 	switch {
 	case h.status == 0:
 		return fmt.Errorf("%w: no status line", ErrMalformed)
-	case h.length && h.chunked:
+	case h.length != noLength && h.chunked:
 		return fmt.Errorf("%w: both Content-Length and Transfer-Encoding", ErrMalformed)
 	case h.http10 && h.chunked:
 		return fmt.Errorf("%w: Transfer-Encoding under HTTP/1.0", ErrMalformed)
@@ -137,31 +178,28 @@ func (h *head) check() error {
 	return nil
 }
 
-// receive reads the reply into resp and gives the connection back, unless the
-// body is streamed or the protocol changed (true).
-func (c *conn) receive(ctx context.Context, resp *fasthttp.Response, mode Mode, closing, upgrade bool) (switched bool, err error) {
-	defer func() {
-		if err != nil {
-			c.unwatch()
-			c.close()
-		}
-	}()
+// receive reads the reply and gives the connection back, unless the body is
+// streamed or the protocol changed (true).
+func (c *conn) receive(ctx context.Context, r *Reply, mode Mode, out *outgoing, upgrade bool) (switched bool, err error) {
 	if err = c.setReadDeadline(ctx, c.pool.transport.timeouts.FirstByte); err != nil {
 		return false, err
 	}
 	if c.crowded {
 		runtime.Gosched() // see Crowd
 	}
-	h, err := c.readFinalHead()
+	h := &r.head
+	if err = c.readFinalHead(h); err != nil {
+		return false, err
+	}
+	b, err := c.br.Peek(h.size)
 	if err != nil {
 		return false, err
 	}
-	before := c.br.Buffered()
-	// Its errors quote the head, which may hold secrets.
-	if resp.Header.Read(c.br) != nil || before-c.br.Buffered() != h.size {
-		return false, fmt.Errorf("%w: header fields cannot be parsed", ErrMalformed)
+	r.read(string(b))
+	if _, err = c.br.Discard(h.size); err != nil {
+		return false, err
 	}
-	if h.status == fasthttp.StatusSwitchingProtocols {
+	if h.status == http.StatusSwitchingProtocols {
 		if !upgrade {
 			return false, ErrSwitched
 		}
@@ -170,28 +208,28 @@ func (c *conn) receive(ctx context.Context, resp *fasthttp.Response, mode Mode, 
 		}
 		return true, nil
 	}
-	c.keep = !closing && !h.close && (!h.http10 || h.keep)
-	c.frameBody(resp)
-	return false, c.receiveBody(ctx, resp, mode)
+	c.keep = !out.closing && !h.close && (!h.http10 || h.keep)
+	c.frameBody(r, out.isHead)
+	return false, c.receiveBody(ctx, r, mode)
 }
 
 // readFinalHead passes over informational replies.
-func (c *conn) readFinalHead() (head, error) {
+func (c *conn) readFinalHead(h *head) error {
 	for range maxInterim + 1 {
-		h, err := c.readHead()
+		err := c.readHead(h)
 		if errors.Is(err, io.EOF) {
 			// The connection closed on the request: nothing came back.
 			err = io.ErrUnexpectedEOF
 		}
-		if err != nil || h.status > 199 || h.status == fasthttp.StatusSwitchingProtocols {
-			return h, err
+		if err != nil || h.status > 199 || h.status == http.StatusSwitchingProtocols {
+			return err
 		}
 		if h.size > maxInterimBytes {
-			return h, fmt.Errorf("%w: informational reply over %d bytes", ErrTooLarge, maxInterimBytes)
+			return fmt.Errorf("%w: informational reply over %d bytes", ErrTooLarge, maxInterimBytes)
 		}
 		if _, err = c.br.Discard(h.size); err != nil {
-			return h, err
+			return err
 		}
 	}
-	return head{}, fmt.Errorf("%w: more than %d informational replies", ErrMalformed, maxInterim)
+	return fmt.Errorf("%w: more than %d informational replies", ErrMalformed, maxInterim)
 }

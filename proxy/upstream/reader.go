@@ -3,8 +3,7 @@ package upstream
 import (
 	"context"
 	"fmt"
-
-	"github.com/valyala/fasthttp"
+	"net/http"
 )
 
 // Reader carries GET requests without a body and nothing else. Whoever holds one
@@ -15,11 +14,11 @@ type Reader struct{ t *Transport }
 func (t *Transport) Reader() Reader { return Reader{t} }
 
 // Get sends req, which must be a GET without a body, and reads the whole reply of
-// at most maxReply bytes into resp. Anything else is refused with ErrNotSent.
-func (r Reader) Get(ctx context.Context, key Key, req *fasthttp.Request, resp *fasthttp.Response, maxReply int) error {
-	if !req.Header.IsGet() || req.IsBodyStream() || len(req.Body()) > 0 {
-		return fmt.Errorf("read from %s: a %s is no read: %w", key.Host, req.Header.Method(), ErrNotSent)
+// at most maxReply bytes into r. Anything else is refused with ErrNotSent.
+func (r Reader) Get(ctx context.Context, key Key, req Request, reply *Reply, maxReply int) error {
+	if req.Method != http.MethodGet || len(req.Body) > 0 {
+		return fmt.Errorf("read from %s: a %.10s is no read: %w", key.Host, req.Method, ErrNotSent)
 	}
-	_, err := r.t.Do(ctx, key, req, resp, Mode{MaxReply: maxReply})
+	_, err := r.t.Send(ctx, key, req, reply, Mode{MaxReply: maxReply})
 	return err
 }

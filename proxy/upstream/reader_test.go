@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
-	"strings"
 	"testing"
-
-	"github.com/valyala/fasthttp"
 )
 
 // Whatever it is asked to send, a Reader dials for nothing but a GET without a body.
@@ -19,27 +16,21 @@ func TestAReaderSendsNothingButReads(t *testing.T) {
 	}})
 	defer tr.Close()
 	for name, c := range map[string]struct {
-		method string
-		change func(*fasthttp.Request)
-		dials  int
+		method, body string
+		dials        int
 	}{
-		"a read":                        {"GET", func(*fasthttp.Request) {}, 1},
-		"a payment":                     {"POST", func(*fasthttp.Request) {}, 0},
-		"a removal":                     {"DELETE", func(*fasthttp.Request) {}, 0},
-		"a method in small letters":     {"get", func(*fasthttp.Request) {}, 0},
-		"a method that looks like one":  {"GETS", func(*fasthttp.Request) {}, 0},
-		"a read with a body":            {"GET", func(r *fasthttp.Request) { r.SetBodyString("amount=1") }, 0},
-		"a read with a body in a place": {"GET", func(r *fasthttp.Request) { r.SetBodyRaw([]byte("amount=1")) }, 0},
-		"a read with a stream behind":   {"GET", func(r *fasthttp.Request) { r.SetBodyStream(strings.NewReader("amount=1"), 8) }, 0},
+		"a read":                       {"GET", "", 1},
+		"a payment":                    {"POST", "", 0},
+		"a removal":                    {"DELETE", "", 0},
+		"a method in small letters":    {"get", "", 0},
+		"a method that looks like one": {"GETS", "", 0},
+		"no method":                    {"", "", 0},
+		"a read with a body":           {"GET", "amount=1", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dialled = 0
-			req, resp := &fasthttp.Request{}, &fasthttp.Response{}
-			req.Header.SetMethod(c.method)
-			req.SetRequestURI("/v1/charges")
-			req.Header.SetHost("api.stripe.com")
-			c.change(req)
-			err := tr.Reader().Get(t.Context(), Key{Host: "api.stripe.com", Port: 443}, req, resp, 1<<10)
+			req := Request{Method: c.method, Head: []byte(c.method + " /v1/charges HTTP/1.1\r\nHost: api.stripe.com\r\n"), Body: []byte(c.body)}
+			err := tr.Reader().Get(t.Context(), Key{Host: "api.stripe.com", Port: 443}, req, new(Reply), 1<<10)
 			if !errors.Is(err, ErrNotSent) || dialled != c.dials {
 				t.Errorf("%v, dialled %d times, want %d", err, dialled, c.dials)
 			}

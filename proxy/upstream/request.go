@@ -6,11 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strconv"
 	"sync"
 	"time"
-
-	"github.com/valyala/fasthttp"
 )
 
 // oneWrite is the most that is gathered into the first write: a request of up
@@ -25,6 +24,7 @@ type outgoing struct {
 	size    int // of stream; -1 for chunked
 	piece   []byte
 	closing bool // the request says "Connection: close"
+	isHead  bool // its reply has no body
 }
 
 var outgoings = sync.Pool{New: func() any { return new(outgoing) }}
@@ -39,56 +39,29 @@ func (o *outgoing) release() {
 	outgoings.Put(o)
 }
 
-// encode takes the head from req.Header and never from req.URI(), which fasthttp
-// would let replace target and Host by normalised ones once anybody called it.
-func (o *outgoing) encode(req *fasthttp.Request, head []byte) error {
-	h := &req.Header
-	if h.IsConnect() {
-		return errors.New("CONNECT has no place in a pooled transport")
-	}
-	if head != nil {
-		return o.frame(head, req)
-	}
-	if len(h.Host()) == 0 {
-		return errors.New("no Host")
-	}
-	if u := h.RequestURI(); u[0] != '/' && string(u) != "*" {
-		return errors.New("target is not in origin-form")
-	}
-	h.SetProtocol("HTTP/1.1")
-	h.SetNoDefaultContentType(true)
-	var body []byte
-	if req.IsBodyStream() {
-		o.stream, o.size = req.BodyStream(), max(h.ContentLength(), -1)
-		h.SetContentLength(o.size)
-	} else {
-		body = req.Body()
-		if n := h.ContentLength(); len(body) > 0 || n > 0 || n == -1 || !h.IsGet() && !h.IsHead() {
-			h.SetContentLength(len(body))
-		}
-	}
-	o.first = h.AppendBytes(o.first[:0])
-	return o.add(body)
+// Request is a request without a stream for a body.
+type Request struct {
+	Method string
+	// Head is the request line, of that method and with a target in origin-form, and
+	// the fields, each with its CRLF. The framing is added, and all of it is checked.
+	Head []byte
+	Body []byte
 }
 
-// frame is encode for a head that is given.
-func (o *outgoing) frame(head []byte, req *fasthttp.Request) error {
-	rest, ok := bytes.CutPrefix(head, req.Header.Method())
-	if !ok || !bytes.HasPrefix(rest, []byte(" /")) {
+// encode frames a request.
+func (o *outgoing) encode(r *Request) error {
+	if n := len(r.Method); n == 0 || len(r.Head) < n+2 || string(r.Head[:n]) != r.Method || r.Head[n] != ' ' || r.Head[n+1] != '/' {
 		return errors.New("the head is of another method, or its target is not in origin-form")
 	}
-	if req.IsBodyStream() {
-		return errors.New("a streamed body has no place behind a given head")
-	}
-	body := req.Body()
-	o.first = append(o.first[:0], head...)
-	if len(body) > 0 || !req.Header.IsGet() && !req.Header.IsHead() {
+	o.isHead = r.Method == http.MethodHead
+	o.first = append(o.first[:0], r.Head...)
+	if len(r.Body) > 0 || !o.isHead && r.Method != http.MethodGet {
 		o.first = append(o.first, "Content-Length: "...)
-		o.first = strconv.AppendInt(o.first, int64(len(body)), 10)
+		o.first = strconv.AppendInt(o.first, int64(len(r.Body)), 10)
 		o.first = append(o.first, "\r\n"...)
 	}
 	o.first = append(o.first, "\r\n"...)
-	return o.add(body)
+	return o.add(r.Body)
 }
 
 // add checks the head, and puts the body behind it.

@@ -49,3 +49,5 @@ func hasToken(list []byte, token string) bool {
 	}
 	return false
 }
+
+func isSpace(c byte) bool { return c == ' ' || c == '\t' }

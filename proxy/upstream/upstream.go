@@ -1,8 +1,8 @@
 // Package upstream carries judged requests to providers. It is an HTTP/1.1
-// transport over fasthttp's request and response types that answers one question
-// no client library does: did a byte of this request leave? Do says so in its
-// first result, and only that answer decides whether a payment failed or has an
-// unknown outcome.
+// transport that answers one question no client library does: did a byte of this
+// request leave? Send says so in its first result, and only that answer decides
+// whether a payment failed or has an unknown outcome. Do is Send for the types of
+// fasthttp (fast.go).
 //
 // A request is written whole, exactly as given, once: it is never repeated, save
 // on a pooled connection that turns out dead before its first byte. A reply is
@@ -18,14 +18,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/valyala/fasthttp"
 )
 
 // Errors that tell what became of a request. All but ErrNotSent come after
@@ -67,20 +64,12 @@ type Key struct {
 
 // Mode says how one exchange is to be carried out.
 type Mode struct {
-	// Head, when not nil, is what is sent instead of the request's own header: the
-	// request line and the fields, each with its CRLF. The framing is added, all of it
-	// is checked, and the header tells no more than the method. Do does not keep it.
-	Head []byte
 	// MaxReply is the number of body bytes read whole; 1 MiB when zero and
 	// Stream is not set.
 	MaxReply int
 	// Stream lets a body that is larger than MaxReply, or is an event stream,
-	// pass as Response.BodyStream. Its Close gives the connection back when the
-	// body was read to its end and cuts it otherwise.
+	// pass as Reply.Stream.
 	Stream bool
-	// Wrap, unless nil, makes the Response.BodyStream of a body that passes. It is
-	// called when the reply's head is in the Response.
-	Wrap func(body io.ReadCloser) io.ReadCloser
 	// Idle is how long a connection may have been unused to be taken for this
 	// exchange, and how long it is kept after it; 5 s when zero.
 	Idle time.Duration
@@ -172,40 +161,27 @@ func New(o Options) *Transport {
 // often that saves the wait for it.
 func Crowd() int { return 4 * runtime.GOMAXPROCS(0) }
 
-// Do sends req to key and reads the reply into resp. sent is false, and err
-// wraps ErrNotSent, only when provably no byte of the request was written; with
-// any other error the provider may have acted. On an error resp is empty.
+// Send sends req to key and reads the reply into r. sent is false, and err wraps
+// ErrNotSent, only when provably no byte of the request was written; with any other
+// error the provider may have acted. On an error r is empty. Send keeps nothing of
+// req.
 //
-// req goes out as Header holds it: target (origin-form) and Host untouched by
-// URI(), nothing added but the framing. Do sets its Content-Length and its
-// protocol, HTTP/1.1. Hop-by-hop fields are the caller's to remove, in both
-// directions. Field names of the reply stay as they came except for those that
-// fasthttp keeps apart (Content-Type, Content-Length, Content-Encoding, Server,
-// Set-Cookie, Transfer-Encoding, Trailer); trailers are dropped. resp.SkipBody
-// is set for HEAD. Where only the end of a plain connection ended the body, which
-// may have cut it, the reply's ContentLength stays -2.
-//
-// ctx ends the exchange until Do returns; after that a streamed body is bounded
+// ctx ends the exchange until Send returns; after that a streamed body is bounded
 // by Timeouts.Stream and by its Close.
-func (t *Transport) Do(ctx context.Context, key Key, req *fasthttp.Request, resp *fasthttp.Response, mode Mode) (sent bool, err error) {
-	_, sent, err = t.exchange(ctx, key, req, resp, mode, false)
-	return sent, err
-}
-
-// Switch is Do for a request that asks to change protocols. When the server
-// agrees (101) conn is the connection, with all that the server sent behind the
-// reply still to be read from it; otherwise conn is nil and resp is as after Do.
-func (t *Transport) Switch(ctx context.Context, key Key, req *fasthttp.Request, resp *fasthttp.Response, mode Mode) (conn net.Conn, sent bool, err error) {
-	c, sent, err := t.exchange(ctx, key, req, resp, mode, true)
-	if c == nil {
-		return nil, sent, err
+func (t *Transport) Send(ctx context.Context, key Key, req Request, r *Reply, mode Mode) (sent bool, err error) {
+	out := acquireOutgoing()
+	defer out.release()
+	if err = out.encode(&req); err != nil {
+		r.Reset()
+		return false, fmt.Errorf("%w: encode request: %w", ErrNotSent, err)
 	}
-	return &switched{Conn: c.nc, c: c}, sent, err
+	_, sent, err = t.exchange(ctx, key, out, r, mode, false)
+	return sent, err
 }
 
 // exchange returns a connection only when the server switched protocols and
 // upgrade allowed it.
-func (t *Transport) exchange(ctx context.Context, key Key, req *fasthttp.Request, resp *fasthttp.Response, mode Mode, upgrade bool) (up *conn, sent bool, err error) {
+func (t *Transport) exchange(ctx context.Context, key Key, out *outgoing, r *Reply, mode Mode, upgrade bool) (up *conn, sent bool, err error) {
 	if mode.Idle <= 0 {
 		mode.Idle = defaultIdle
 	}
@@ -216,26 +192,17 @@ func (t *Transport) exchange(ctx context.Context, key Key, req *fasthttp.Request
 	if mode.Within > 0 {
 		mode.until = mode.began.Add(mode.Within)
 	}
-	resp.ResetBody()
-	resp.SkipBody = req.Header.IsHead()
-	resp.Header.DisableNormalizing()
-	resp.Header.SetNoDefaultContentType(true)
-
-	out := acquireOutgoing()
-	defer out.release()
-	if err = out.encode(req, mode.Head); err != nil {
-		resp.Reset()
-		return nil, false, fmt.Errorf("%w: encode request: %w", ErrNotSent, err)
-	}
+	r.Reset()
 	c, sent, err := t.send(ctx, key, out, mode)
 	if err != nil {
-		resp.Reset()
 		return nil, sent, err
 	}
 	c.idleFor = mode.Idle
-	switchedTo, err := c.receive(ctx, resp, mode, out.closing, upgrade)
+	switchedTo, err := c.receive(ctx, r, mode, out, upgrade)
 	if err != nil {
-		resp.Reset()
+		c.unwatch()
+		c.close()
+		r.Reset()
 		return nil, true, fmt.Errorf("read reply of %s: %w", key.Host, because(ctx, err))
 	}
 	if switchedTo {
