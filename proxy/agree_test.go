@@ -40,9 +40,11 @@ func byWire(text []byte) (h *head, host string, body []byte, ok bool) {
 	times.fill()
 	w := &wire{Conn: &script{text: text, size: 1 << 16}, maxBody: 1 << 10, times: &times, busy: &tally{}, whole: true}
 	defer w.rest()
-	var req fasthttp.Request
-	err := readWith(&req, w)
-	if err != nil || w.fault != nil || w.unread() {
+	if w.next() != nil || w.fault != nil {
+		return nil, "", nil, false
+	}
+	body, err := w.readBody()
+	if err != nil || w.unread() {
 		return nil, "", nil, false
 	}
 	value, _ := w.head.get("Host")
@@ -53,7 +55,7 @@ func byWire(text []byte) (h *head, host string, body []byte, ok bool) {
 	if _, _, _, err := rails.CanonicalTarget(w.head.target); err != nil {
 		return nil, "", nil, false
 	}
-	return &w.head, host, bytes.Clone(req.Body()), true
+	return &w.head, host, bytes.Clone(body), true
 }
 
 // readWith reads a request with fasthttp, as its server does.
@@ -129,12 +131,8 @@ func checkForwarded(t *testing.T, h *head, host string, body []byte) {
 	to := &sink{}
 	tr := upstream.New(upstream.Options{Dial: func(context.Context, upstream.Key) (net.Conn, error) { return to, nil }})
 	defer tr.Close()
-	var out fasthttp.Request
-	fillRequest(&out, host, 443, false, h.method, h.target, h.fields, nil)
-	if len(body) > 0 {
-		out.SetBodyRaw(body)
-	}
-	if sent, err := tr.Do(context.Background(), upstream.Key{Host: host}, &out, new(fasthttp.Response), upstream.Mode{}); !sent {
+	out := upstream.Request{Method: h.method, Head: appendRequest(nil, host, 443, false, h.method, h.target, h.fields, nil), Body: body}
+	if sent, err := tr.Send(context.Background(), upstream.Key{Host: host}, out, new(upstream.Reply), upstream.Mode{}); !sent {
 		t.Fatalf("a judged call is not sent: %v", err)
 	}
 	got, header, rest := byNetHTTP(t, to.sent.Bytes())

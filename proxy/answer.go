@@ -3,11 +3,12 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"net/http"
 
-	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
 
 	"github.com/outgo/outgo/engine/spend"
+	"github.com/outgo/outgo/proxy/upstream"
 	"github.com/outgo/outgo/rails"
 )
 
@@ -27,7 +28,7 @@ func (x *exchange) fail(err error) {
 	case errors.Is(err, errRevoked):
 		x.answer(rails.Answer{Situation: rails.Denied, Code: spend.KeyRevoked, Request: x.request.ID,
 			Message: fmt.Sprintf("%s: %s. Nothing was sent. Sending it again will not help before an operator gives this agent a new key.", spend.KeyRevoked, keyRevoked)})
-		x.ctx.SetConnectionClose()
+		x.closing = true
 	case errors.As(err, &lookup):
 		x.line.Err, x.line.Cause = err.Error(), failCause(err)
 		x.answer(rails.Answer{Situation: rails.Unavailable, Code: spend.LookupFailed, Request: x.request.ID,
@@ -143,22 +144,21 @@ func (x *exchange) unreachable(cause error) {
 func (x *exchange) answer(a rails.Answer) {
 	reply := x.word(a)
 	// Rails that answer 400 to whatever they refuse leave these two to us.
-	if reply.Status == fasthttp.StatusBadRequest {
+	if reply.Status == http.StatusBadRequest {
 		reply.Status = statusOf(a.Code, reply.Status)
 	}
-	writeReply(&x.ctx.Response, &reply)
-	h := &x.ctx.Response.Header
+	x.say(&reply)
 	x.line.Decision, x.line.Code = decision(a), a.Code
-	h.Set("Outgo-Decision", x.line.Decision)
-	h.Set("Outgo-Code", string(a.Code))
+	f := append(x.out.Fields, rails.Field{Name: "Outgo-Decision", Value: x.line.Decision}, rails.Field{Name: "Outgo-Code", Value: string(a.Code)})
 	if a.Request != "" {
-		h.Set("Outgo-Request", string(a.Request))
+		f = append(f, rails.Field{Name: "Outgo-Request", Value: string(a.Request)})
 	}
+	x.out.Fields = f
 	switch a.Situation {
 	case rails.HeldOn, rails.Uncertain, rails.Busy, rails.Unreachable:
 		// stripe-node does not read an answer upon which it sends the call again,
 		// and its program lives on until that answer's connection has ended.
-		x.ctx.SetConnectionClose()
+		x.closing = true
 	case rails.Denied, rails.HeldOver, rails.Refused, rails.Unknown, rails.Unavailable:
 	}
 }
@@ -168,9 +168,9 @@ func (x *exchange) answer(a rails.Answer) {
 func statusOf(code spend.Code, otherwise int) int {
 	switch code {
 	case spend.TooLarge:
-		return fasthttp.StatusRequestEntityTooLarge
+		return http.StatusRequestEntityTooLarge
 	case spend.HostMismatch:
-		return fasthttp.StatusMisdirectedRequest
+		return http.StatusMisdirectedRequest
 	}
 	return otherwise
 }
@@ -208,25 +208,31 @@ func decision(a rails.Answer) string {
 
 // deliver sends an encoded reply of the provider's.
 func (x *exchange) deliver(kept []byte) {
-	reply, err := unkeep(kept, nil)
+	reply, err := unkeep(kept)
 	if err != nil {
 		x.line.Err = err.Error()
 		x.doubt()
 		return
 	}
-	writeReply(&x.ctx.Response, &reply)
+	x.say(&reply)
 }
 
-// writeReply makes out a reply from its parts.
-func writeReply(out *fasthttp.Response, r *rails.Reply) {
-	out.Reset()
-	out.Header.DisableNormalizing()
-	out.Header.SetNoDefaultContentType(true)
-	out.SetStatusCode(r.Status)
-	for i := range r.Header {
-		if f := &r.Header[i]; !isHop(f.Name) && !equalsAny(f.Name, "Content-Length") {
-			out.Header.Add(f.Name, f.Value)
-		}
+// say has the agent get r, whose body is not copied.
+func (x *exchange) say(r *rails.Reply) {
+	x.dropStream()
+	x.out.Reset()
+	x.out.Status, x.out.Body, x.out.Length = r.Status, r.Body, len(r.Body)
+	if upstream.Bodiless(r.Status) {
+		x.out.Length = -2
 	}
-	out.SetBodyRaw(r.Body)
+	x.out.Fields = append(x.out.Fields, r.Header...)
+	sift(&x.out)
+}
+
+// dropStream ends a reply that is not passed on.
+func (x *exchange) dropStream() {
+	if x.out.Stream != nil {
+		x.out.Stream.Close() //nolint:errcheck // nobody gets it
+		x.out.Stream = nil
+	}
 }

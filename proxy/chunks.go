@@ -2,11 +2,80 @@ package proxy
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 
 	"github.com/outgo/outgo/engine/spend"
 	"github.com/outgo/outgo/rails"
 )
+
+// maxInPlace is the longest body, in bytes, that is gathered in the memory where the
+// head was read.
+const maxInPlace = 16 << 10
+
+// readBody returns the body of the message under way, good until the next one is
+// waited for.
+func (w *wire) readBody() ([]byte, error) {
+	if w.stage == inBody && w.left <= maxInPlace {
+		return w.bodyInPlace()
+	}
+	var body []byte
+	for {
+		var err error
+		switch w.stage {
+		case atHead:
+			return body, nil
+		case inBody, inChunk:
+			if w.left == 0 {
+				w.endData()
+				continue
+			}
+			if len(body) == cap(body) {
+				// Announced is not sent: memory grows with what has come.
+				body = slices.Grow(body, int(min(w.left, max(int64(len(body)), maxInPlace))))
+			}
+			var n int
+			n, err = w.readData(body[len(body):cap(body)])
+			body = body[:len(body)+n]
+		case atChunk:
+			err = w.readChunkSize()
+		case afterChunk, atTrailer:
+			err = w.readBlank()
+		case atFault:
+			err = w.fault
+		}
+		w.out = nil // a server's framing
+		if err != nil {
+			w.late = timedOut(err)
+			return nil, err
+		}
+	}
+}
+
+// bodyInPlace is readBody for a body that mostly has come with its head.
+func (w *wire) bodyInPlace() ([]byte, error) {
+	n := int(w.left)
+	for len(w.buf) < n {
+		w.extend()
+		if err := w.fill(); err != nil {
+			w.late = timedOut(err)
+			return nil, err
+		}
+	}
+	body := w.buf[:n:n]
+	w.use(n)
+	w.left, w.stage = 0, atHead
+	return body, nil
+}
+
+// endData goes on behind data that was read to its end.
+func (w *wire) endData() {
+	if w.stage == inChunk {
+		w.stage = afterChunk
+	} else {
+		w.stage = atHead
+	}
+}
 
 // readData hands out body bytes straight from the connection where it can.
 func (w *wire) readData(p []byte) (int, error) {

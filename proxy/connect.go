@@ -109,7 +109,7 @@ func (t *connection) open(authority string, credentials []string, body bool) (*r
 // guard serves the requests inside a tunnel to a host that a rail guards.
 func (t *connection) guard(r *route) {
 	if w := t.wire(r); w != nil {
-		t.p.guarded.ServeConn(w) //nolint:errcheck // what went wrong was answered or counted
+		t.p.serveGuarded(w)
 		t.p.countSilent(w)
 	}
 }
@@ -117,7 +117,7 @@ func (t *connection) guard(r *route) {
 // inspect serves the requests inside a tunnel to a host that no rail guards.
 func (t *connection) inspect() {
 	if w := t.wire(nil); w != nil {
-		t.p.open.ServeConn(w) //nolint:errcheck // as above
+		t.p.open.ServeConn(w) //nolint:errcheck // what went wrong was answered or counted
 		t.p.countSilent(w)
 	}
 }

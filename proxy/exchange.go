@@ -3,14 +3,13 @@ package proxy
 import (
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"time"
 
-	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
 
 	"github.com/outgo/outgo/engine/spend"
+	"github.com/outgo/outgo/proxy/upstream"
 	"github.com/outgo/outgo/rails"
 )
 
@@ -64,7 +63,6 @@ func (p *Proxy) exchange(x *exchange) {
 type exchange struct {
 	p     *Proxy
 	w     *wire
-	ctx   *fasthttp.RequestCtx
 	route *route
 	rail  rails.Rail
 	call  rails.Call
@@ -79,27 +77,22 @@ type exchange struct {
 	held       time.Time     // when waiting began
 	flight     *flight       // open from Forward until its outcome is known
 	streamed   *streamed     // the reply, where it is still to be passed on: its Close ends the call
+	closing    bool          // the connection ends with the answer
 	forwarded  bool          // bytes may have left
 	asked      bool          // the provider was asked what became of an earlier call
 
 	start time.Time
 	line  Line
 
-	reply   rails.Reply     // as the rail reads it
-	room    [16]rails.Field // memory for the reply's fields
-	parts   [5]string       // memory for what is digested
-	scratch []byte          // memory for what is hashed, or encoded and copied
-
-	wrapper func(io.ReadCloser) io.ReadCloser // wrap, made once
+	out     upstream.Reply // what the agent gets: the provider's reply, or outgo's own answer
+	reply   rails.Reply    // the provider's as the rail reads it
+	parts   [5]string      // memory for what is digested
+	scratch []byte         // memory for what is hashed, or encoded and copied
 }
 
-// exchanges are those that have ended, without anything but their scratch and their wrapper: one is
-// two kilobytes of memory, which every call needs and none keeps.
-var exchanges = sync.Pool{New: func() any {
-	x := new(exchange)
-	x.wrapper = x.wrap
-	return x
-}}
+// exchanges are those that have ended, without anything but memory: every call needs two
+// kilobytes of it, and none keeps them.
+var exchanges = sync.Pool{New: func() any { return new(exchange) }}
 
 // maxScratch is the longest scratch that is kept for another call.
 const maxScratch = 16 << 10
@@ -119,9 +112,11 @@ type handOver struct{}
 
 func (handOver) Error() string { return "still held after the time to wait" }
 
-func (p *Proxy) newExchange(ctx *fasthttp.RequestCtx, w *wire, r *route, host, agent string) *exchange {
+// newExchange begins a call. Who does so sends x.out to the agent when it has ended,
+// and frees it then.
+func (p *Proxy) newExchange(w *wire, r *route, host, agent string) *exchange {
 	x := exchanges.Get().(*exchange) //nolint:forcetypeassert // nothing else is put in
-	x.p, x.w, x.ctx, x.route, x.rail, x.agent = p, w, ctx, r, r.Rail, agent
+	x.p, x.w, x.route, x.rail, x.agent = p, w, r, r.Rail, agent
 	x.port, x.plain, x.start = w.port, w.plain, p.clock()
 	x.call.Host, x.call.Method, x.call.Header = host, w.head.method, w.head.fields
 	x.line.Agent, x.line.Rail, x.line.Host, x.line.Method = agent, r.Rail.Name(), host, w.head.method
@@ -185,18 +180,17 @@ func (x *exchange) end() {
 		}
 	}
 	if x.w.unread() || x.p.draining() {
-		x.ctx.SetConnectionClose()
+		x.closing = true
 	}
 	if x.streamed == nil {
 		x.close()
 	}
 }
 
-// close writes the call's line. Nothing may use x after it.
+// close writes the call's line.
 func (x *exchange) close() {
 	x.account()
 	x.p.opt.Observe(x.line)
-	x.free()
 }
 
 // free gives the exchange's memory to another call. Nothing may use x after it.
@@ -205,9 +199,8 @@ func (x *exchange) free() {
 	if cap(scratch) > maxScratch {
 		scratch = nil
 	}
-	wrapper := x.wrapper
-	*x = exchange{}
-	x.scratch, x.wrapper = scratch, wrapper
+	x.out.Reset()
+	*x = exchange{scratch: scratch, out: x.out}
 	exchanges.Put(x)
 }
 
@@ -227,7 +220,7 @@ func (x *exchange) account() {
 		l.Held = now.Sub(x.held)
 	}
 	if l.Status == 0 && !x.w.closed.Load() {
-		l.Status = x.ctx.Response.StatusCode()
+		l.Status = x.out.Status
 	}
 	l.Total = now.Sub(x.start)
 }

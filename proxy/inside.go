@@ -18,58 +18,9 @@ import (
 	"github.com/outgo/outgo/rails"
 )
 
-// handleGuarded serves one call inside a tunnel to a guarded host. The server has
-// read its body.
-func (p *Proxy) handleGuarded(ctx *fasthttp.RequestCtx) {
-	w := wireOf(ctx)
-	x := p.newExchange(ctx, w, w.route, w.host, w.agent)
-	if r := x.admit(w.head.target); r != nil {
-		x.turnAway(r)
-		return
-	}
-	x.call.Body = ctx.PostBody()
-	p.exchange(x)
-}
-
 // wireOf returns the connection that a call came in on; the servers are given no
 // other kind.
 func wireOf(ctx *fasthttp.RequestCtx) *wire { return ctx.Conn().(*wire) } //nolint:forcetypeassert // see above
-
-// admit checks a guarded call before its rail sees it, and fills in the target.
-func (x *exchange) admit(target string) *rails.Refusal {
-	w := x.w
-	if w.fault != nil {
-		return w.fault
-	}
-	path, query, hasQuery, err := rails.CanonicalTarget(target)
-	if err != nil {
-		return asRefusal(err)
-	}
-	x.call.Path, x.call.Query, x.call.HasQuery = path, query, hasQuery
-	if r := validate(&w.head, x.call.Host, x.port); r != nil {
-		return r
-	}
-	if x.plain && !x.p.table.plain(x.call.Host, x.route) {
-		return rails.Refusef(spend.PlainHTTP, "", "%s is called without TLS; use https://", x.call.Host)
-	}
-	return nil
-}
-
-func asRefusal(err error) *rails.Refusal {
-	var r *rails.Refusal
-	if errors.As(err, &r) {
-		return r
-	}
-	return rails.Refusef(spend.Malformed, "", "%v", err)
-}
-
-// turnAway refuses a call that never got to its rail, and closes the connection:
-// where one message was not understood, nothing says where the next begins.
-func (x *exchange) turnAway(r *rails.Refusal) {
-	defer x.end()
-	x.fail(r)
-	x.ctx.SetConnectionClose()
-}
 
 // answerBroken answers a call whose body broke off, broke the framing, or was too
 // long. The server closes the connection after it.
@@ -77,7 +28,7 @@ func (p *Proxy) answerBroken(ctx *fasthttp.RequestCtx, _ error) {
 	w := wireOf(ctx)
 	r := w.fault
 	if r == nil && w.late {
-		r = rails.Refusef(spend.Malformed, "", "the body did not arrive in time")
+		r = tooLate()
 	}
 	if r == nil {
 		w.cut() // the agent has gone, and whom would an answer reach?
@@ -90,7 +41,9 @@ func (p *Proxy) answerBroken(ctx *fasthttp.RequestCtx, _ error) {
 // where it is known whose they are.
 func (p *Proxy) answerFault(ctx *fasthttp.RequestCtx, w *wire, r *rails.Refusal) {
 	if w.route != nil {
-		p.newExchange(ctx, w, w.route, cmp.Or(w.host, w.called), w.agent).turnAway(r)
+		x := p.newExchange(w, w.route, cmp.Or(w.host, w.called), w.agent)
+		x.turnAway(r)
+		x.answerFast(ctx)
 		return
 	}
 	p.say(ctx, w, statusOf(r.Code, fasthttp.StatusBadRequest), "refused", r.Code, r.Reason)
@@ -189,9 +142,10 @@ func (p *Proxy) handleAbsolute(ctx *fasthttp.RequestCtx, w *wire) {
 		return
 	}
 	if w.route != nil {
-		x := p.newExchange(ctx, w, w.route, host, agent)
+		x := p.newExchange(w, w.route, host, agent)
 		x.port = port
-		x.readPlain(target)
+		x.readPlain(ctx, target)
+		x.answerFast(ctx)
 		return
 	}
 	if r := checkHost(&w.head, host, port); r != nil {
@@ -237,25 +191,48 @@ func cutPrefixFold(s, prefix string) (string, bool) {
 
 // readPlain serves a call to a guarded host in absolute form. Its body has been
 // read in part only.
-func (x *exchange) readPlain(target string) {
+func (x *exchange) readPlain(ctx *fasthttp.RequestCtx, target string) {
 	if r := x.admit(target); r != nil {
 		x.turnAway(r)
 		return
 	}
 	var err error
-	if x.ctx.RequestBodyStream() != nil {
-		x.call.Body, err = io.ReadAll(wholeBody{x.ctx.RequestBodyStream(), x.w}) // which ends at maxBody
+	if ctx.RequestBodyStream() != nil {
+		x.call.Body, err = io.ReadAll(wholeBody{ctx.RequestBodyStream(), x.w}) // which ends at maxBody
 	}
 	switch {
 	case x.w.fault != nil:
 		x.turnAway(x.w.fault)
 	case err != nil && x.w.late:
-		x.turnAway(rails.Refusef(spend.Malformed, "", "the body did not arrive in time"))
+		x.turnAway(tooLate())
 	case err != nil:
 		x.w.cut()
 	default:
 		x.p.exchange(x)
 	}
+}
+
+// answerFast has a server of fasthttp's send the answer, and frees the exchange.
+func (x *exchange) answerFast(ctx *fasthttp.RequestCtx) {
+	out, r := &ctx.Response, &x.out
+	out.Header.DisableNormalizing()
+	out.Header.SetNoDefaultContentType(true)
+	out.SetStatusCode(r.Status)
+	out.Header.SetStatusMessage([]byte(r.Reason))
+	for i := range r.Fields {
+		out.Header.Add(r.Fields[i].Name, r.Fields[i].Value)
+	}
+	if x.closing {
+		ctx.SetConnectionClose()
+	}
+	if r.Stream != nil { // and may go on using x when the handler has returned
+		out.SetBodyStream(r.Stream, max(r.Length, -1))
+		out.ImmediateHeaderFlush = true
+		return
+	}
+	out.Header.SetContentLength(max(r.Length, -1)) // for what has no body but announces one
+	out.SetBody(r.Body)
+	x.free()
 }
 
 // wholeBody is a streamed body of an agent's. The server's stream ends in peace
@@ -279,7 +256,7 @@ func (p *Proxy) relay(ctx *fasthttp.RequestCtx, w *wire, agent, host string, por
 	start := p.clock()
 	out := fasthttp.AcquireRequest()
 	defer fasthttp.ReleaseRequest(out)
-	fillRequest(out, host, port, w.plain, w.head.method, target, w.head.fields, nil)
+	fillRequest(out, host, port, w.plain, w.head.method, target, w.head.fields)
 	if w.head.length != 0 {
 		// Hidden behind another Reader, or fasthttp would release its pooled stream
 		// with this request and once more with the server's.
@@ -302,6 +279,39 @@ func (p *Proxy) relay(ctx *fasthttp.RequestCtx, w *wire, agent, host string, por
 	}
 	l.Total = p.clock().Sub(start)
 	p.opt.Observe(l)
+}
+
+// fillRequest fills in a request with an agent's own fields, but for those between
+// neighbours.
+func fillRequest(out *fasthttp.Request, host string, port uint16, plain bool, method, target string, fields []rails.Field) {
+	h := &out.Header
+	h.DisableNormalizing()
+	h.SetNoDefaultContentType(true)
+	h.SetMethod(method)
+	h.SetRequestURI(target)
+	h.SetHost(authority(host, port, plain))
+	connection := hasConnection(fields)
+	for i := range fields {
+		if f := &fields[i]; goesOn(fields, f.Name, connection) {
+			h.Add(f.Name, f.Value)
+		}
+	}
+}
+
+// cleanReply takes what concerned the provider's connection only off an answer.
+func cleanReply(r *fasthttp.Response) {
+	var hops []string
+	for name := range r.Header.All() {
+		if isHop(string(name)) && string(name) != fasthttp.HeaderTransferEncoding {
+			hops = append(hops, string(name)) // none, as a rule
+		}
+	}
+	for _, name := range hops {
+		r.Header.Del(name)
+	}
+	r.Header.ResetConnectionClose()
+	r.Header.SetNoDefaultContentType(true)
+	r.ImmediateHeaderFlush = r.IsBodyStream()
 }
 
 // say answers a call that no rail has a format for, and closes the connection.

@@ -6,10 +6,9 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
-
-	"github.com/valyala/fasthttp"
 
 	"github.com/outgo/outgo/engine/spend"
 	"github.com/outgo/outgo/proxy/upstream"
@@ -94,15 +93,13 @@ func (x *exchange) get(ctx context.Context, l rails.Lookup, limit int, skip func
 	if _, _, _, err := rails.CanonicalTarget(l.Target); err != nil {
 		return rails.Reply{}, err
 	}
-	out, in := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
-	x.prepare(out, "GET", l.Target, skip)
-	out.Header.Set("Accept-Encoding", "identity")
-	defer fasthttp.ReleaseRequest(out)
-	defer fasthttp.ReleaseResponse(in)
-	if err := x.p.up.Reader().Get(ctx, x.key(), out, in, limit); err != nil {
+	x.write(http.MethodGet, l.Target, skip)
+	x.scratch = appendField(x.scratch, "Accept-Encoding", "identity")
+	var in upstream.Reply
+	if err := x.p.up.Reader().Get(ctx, x.key(), upstream.Request{Method: http.MethodGet, Head: x.scratch}, &in, limit); err != nil {
 		return rails.Reply{}, err
 	}
-	return readReply(in)
+	return readReply(&in)
 }
 
 func (x *exchange) key() upstream.Key {

@@ -6,11 +6,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"slices"
 	"strings"
 
-	"github.com/valyala/fasthttp"
-
+	"github.com/outgo/outgo/proxy/upstream"
 	"github.com/outgo/outgo/rails"
 )
 
@@ -20,54 +18,70 @@ const maxKept = 256 << 10
 // keptVersion is the first byte of an encoded reply.
 const keptVersion = 1
 
-// keep encodes a provider's reply without what concerns its connection only:
-// a version byte, status, number of fields, the fields' names and values, then the
-// body; numbers are uvarints, strings stand behind their length.
-func keep(in *fasthttp.Response) []byte {
-	kept, _ := keepVia(nil, in)
-	return kept
+// keep encodes a provider's reply without what concerns its connection only, of
+// which it was sifted, and without its date: a version byte, status, number of fields,
+// the fields' names and values, then the body; numbers are uvarints, strings stand
+// behind their length. What is kept has memory of its own, and no more than it needs.
+func keep(r *upstream.Reply) []byte {
+	return append(appendKept(make([]byte, 0, keptSize(r.Fields)+len(r.Body)), r), r.Body...)
 }
 
-// keepVia is keep with memory for the head, which it returns for the next reply: what
-// is kept has memory of its own, and no more than it needs.
-func keepVia(scratch []byte, in *fasthttp.Response) (kept, head []byte) {
-	head, body := appendHead(scratch[:0], in), in.Body()
-	kept = make([]byte, 0, len(head)+len(body))
-	return append(append(kept, head...), body...), head
+// keptSize is how many bytes appendKept appends, or a few more.
+func keptSize(fields []rails.Field) int {
+	n := 1 + 2*binary.MaxVarintLen16
+	for i := range fields {
+		n += len(fields[i].Name) + len(fields[i].Value) + 2
+		if len(fields[i].Name) >= 0x80 || len(fields[i].Value) >= 0x80 {
+			n += 2 * binary.MaxVarintLen16
+		}
+	}
+	return n
 }
 
-// appendHead appends to b what stands before the body.
-func appendHead(b []byte, in *fasthttp.Response) []byte {
-	b = append(b, keptVersion)
-	b = binary.AppendUvarint(b, uint64(in.StatusCode())) //nolint:gosec // a status has three digits
-	at, fields := len(b), 0
-	b = append(b, 0)
-	for name, value := range in.Header.All() {
-		if isKept(name) {
-			b = binary.AppendUvarint(b, uint64(len(name)))
-			b = append(b, name...)
-			b = binary.AppendUvarint(b, uint64(len(value)))
-			b = append(b, value...)
+// appendKept appends to b what stands before the body.
+func appendKept(b []byte, r *upstream.Reply) []byte {
+	fields := 0
+	for i := range r.Fields {
+		if isKept(r.Fields[i].Name) {
 			fields++
 		}
 	}
-	// Few enough fields are counted in one byte.
-	if b[at] = byte(fields); fields >= 0x80 {
-		count := binary.AppendUvarint(nil, uint64(fields)) //nolint:gosec // not negative
-		b = slices.Replace(b, at, at+1, count...)
+	b = append(b, keptVersion)
+	b = binary.AppendUvarint(b, uint64(r.Status)) //nolint:gosec // a status has three digits
+	b = binary.AppendUvarint(b, uint64(fields))   //nolint:gosec // not negative
+	for i := range r.Fields {
+		if f := &r.Fields[i]; isKept(f.Name) {
+			b = appendKeptText(appendKeptText(b, f.Name), f.Value)
+		}
 	}
 	return b
 }
 
-func isKept(name []byte) bool {
-	return !isHop(string(name)) && !equalsAny(string(name), "Content-Length", "Date")
+func appendKeptText(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+func isKept(name string) bool { return !isDate(name) }
+
+func isDate(name string) bool { return len(name) == len("Date") && strings.EqualFold(name, "Date") }
+
+// sift takes out of a reply the fields that concern the provider's connection only,
+// and those that frame the body, which are written anew for whoever gets it.
+func sift(r *upstream.Reply) {
+	kept := r.Fields[:0]
+	for i := range r.Fields {
+		if name := r.Fields[i].Name; !isHop(name) && !equalsAny(name, "Content-Length") {
+			kept = append(kept, r.Fields[i])
+		}
+	}
+	r.Fields = kept
 }
 
 var errKept = errors.New("read kept reply: damaged")
 
 // unkeep is the inverse of keep. The body is a part of b; names and values are
-// parts of one copy of the head. The fields are put into room while it suffices.
-func unkeep(b []byte, room []rails.Field) (rails.Reply, error) {
+// parts of one copy of the head.
+func unkeep(b []byte) (rails.Reply, error) {
 	if len(b) == 0 || b[0] != keptVersion {
 		return rails.Reply{}, errKept
 	}
@@ -86,10 +100,7 @@ func unkeep(b []byte, room []rails.Field) (rails.Reply, error) {
 		at += n
 	}
 	head := string(b[begin:at])
-	if fields > cap(room) {
-		room = make([]rails.Field, 0, fields)
-	}
-	r := rails.Reply{Status: status, Header: room[:0], Body: b[at:]}
+	r := rails.Reply{Status: status, Header: make([]rails.Field, 0, fields), Body: b[at:]}
 	at = begin
 	text := func() string {
 		n, _ := keptNumber(b, &at)
@@ -112,14 +123,11 @@ func keptNumber(b []byte, at *int) (int, bool) {
 	return int(n), true
 }
 
-// readReply returns a whole reply as a rail reads it, in memory of its own and
-// with the body's compression undone.
-func readReply(in *fasthttp.Response) (rails.Reply, error) {
-	r, err := unkeep(keep(in), nil)
-	if err != nil {
-		return rails.Reply{}, err
-	}
-	return inflate(r)
+// readReply returns a whole reply as a rail reads it, with the body's compression
+// undone. It has r's memory.
+func readReply(r *upstream.Reply) (rails.Reply, error) {
+	sift(r)
+	return inflate(rails.Reply{Status: r.Status, Header: r.Fields, Body: r.Body})
 }
 
 // maxInflated bounds a reply whose body was compressed.

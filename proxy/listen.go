@@ -137,8 +137,8 @@ func (l *inbox) close() { l.once.Do(func() { close(l.done) }) }
 // Addr implements net.Listener.
 func (l *inbox) Addr() net.Addr { return &net.TCPAddr{} }
 
-// makeServers makes the three servers: goproxy behind net/http for CONNECT, and
-// two of fasthttp. Neither fasthttp server has time-outs of its own: see wire.
+// makeServers makes two servers: goproxy behind net/http for CONNECT, and fasthttp's
+// for all but guarded tunnels. That one has no time-outs of its own: see wire.
 func (p *Proxy) makeServers() {
 	p.inbox = newInbox()
 	p.front = p.newFront()
@@ -155,11 +155,8 @@ func (p *Proxy) makeServers() {
 			}
 		},
 	}
-	biggest := defaultMaxBody
-	for _, r := range p.opt.Routes {
-		biggest = max(biggest, r.MaxBody)
-	}
-	server := fasthttp.Server{
+	p.open = &fasthttp.Server{
+		Handler:                       p.handleOpen,
 		ErrorHandler:                  p.answerBroken,
 		Concurrency:                   p.opt.MaxConns,
 		NoDefaultServerHeader:         true,
@@ -169,26 +166,9 @@ func (p *Proxy) makeServers() {
 		ReduceMemoryUsage:             true,
 		WriteBufferSize:               16 << 10,
 		Logger:                        discard{},
-	}
-	// wire enforces each route's own bound, so that its rail can word the refusal.
-	server.MaxRequestBodySize = biggest + 1
-	server.Handler = p.handleGuarded
-	p.guarded = &server
-	open := fasthttp.Server{
-		ErrorHandler:                  server.ErrorHandler,
-		Concurrency:                   server.Concurrency,
-		NoDefaultServerHeader:         true,
-		NoDefaultContentType:          true,
-		DisableHeaderNamesNormalizing: true,
-		DisablePreParseMultipartForm:  true,
-		ReduceMemoryUsage:             true,
-		WriteBufferSize:               server.WriteBufferSize,
-		Logger:                        discard{},
 		StreamRequestBody:             true,
-		MaxRequestBodySize:            64 << 10, // what is read ahead of the handler
-		Handler:                       p.handleOpen,
+		MaxRequestBodySize:            64 << 10, // what is read ahead of the handler; wire enforces each route's bound
 	}
-	p.open = &open
 	go p.connect.Serve(p.inbox) //nolint:errcheck // it ends when Drain closes the inbox
 }
 

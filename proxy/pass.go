@@ -1,11 +1,8 @@
 package proxy
 
 import (
-	"context"
 	"errors"
 	"strings"
-
-	"github.com/valyala/fasthttp"
 
 	"github.com/outgo/outgo/engine/spend"
 	"github.com/outgo/outgo/proxy/upstream"
@@ -22,24 +19,15 @@ func (x *exchange) pass(query string, body []byte) {
 		target += "?" + query
 	}
 	keyed := x.judged.Key != "" && x.judged.KeyHeader != ""
-	x.write(target, func(name string) bool { return keyed && strings.EqualFold(name, x.judged.KeyHeader) })
+	x.write(x.call.Method, target, func(name string) bool { return keyed && strings.EqualFold(name, x.judged.KeyHeader) })
 	if keyed {
 		x.scratch = appendField(x.scratch, x.judged.KeyHeader, x.upstreamKey())
 	}
-	out := fasthttp.AcquireRequest()
-	out.Header.SetMethod(x.call.Method)
-	if len(body) > 0 {
-		out.SetBodyRaw(body)
-	}
-	began := x.p.clock()
 	x.forwarded = x.line.Class != spend.Read
-	sent, err := x.p.up.Do(context.Background(), x.key(), out, &x.ctx.Response, upstream.Mode{Head: x.scratch, Stream: true, MaxReply: maxWhole})
-	fasthttp.ReleaseRequest(out)
-	x.line.Upstream += x.since(began)
+	sent, err := x.ask(body, upstream.Mode{Stream: true, MaxReply: maxWhole})
 	switch {
 	case err == nil:
 		x.line.Decision = "passed"
-		x.clean()
 	case x.line.Class == spend.Read, !sent, errors.Is(err, upstream.ErrNotSent):
 		x.unreachable(err)
 	default:
@@ -47,22 +35,4 @@ func (x *exchange) pass(query string, body []byte) {
 		x.line.Err = err.Error()
 		x.cut()
 	}
-}
-
-// clean takes what concerned the provider's connection only off the answer.
-func (x *exchange) clean() { cleanReply(&x.ctx.Response) }
-
-func cleanReply(r *fasthttp.Response) {
-	var hops []string
-	for name := range r.Header.All() {
-		if isHop(string(name)) && string(name) != fasthttp.HeaderTransferEncoding {
-			hops = append(hops, string(name)) // none, as a rule
-		}
-	}
-	for _, name := range hops {
-		r.Header.Del(name)
-	}
-	r.Header.ResetConnectionClose()
-	r.Header.SetNoDefaultContentType(true)
-	r.ImmediateHeaderFlush = r.IsBodyStream()
 }

@@ -124,8 +124,7 @@ type Proxy struct {
 	front   http.Handler // goproxy
 	connect *http.Server
 	inbox   *inbox
-	guarded *fasthttp.Server // bodies are read whole
-	open    *fasthttp.Server // bodies are streamed
+	open    *fasthttp.Server // for what is not inside a guarded tunnel
 	up      *upstream.Transport
 	flights flights
 	late    late

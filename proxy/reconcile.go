@@ -3,10 +3,10 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
-	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
 
 	"github.com/outgo/outgo/engine/spend"
@@ -134,15 +134,13 @@ func (c *Reconciler) get(ctx context.Context, host string, l rails.Lookup, heade
 	if _, _, _, err := rails.CanonicalTarget(l.Target); err != nil {
 		return rails.Reply{}, err
 	}
-	out, in := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
-	defer fasthttp.ReleaseRequest(out)
-	defer fasthttp.ReleaseResponse(in)
-	fillRequest(out, host, 443, false, fasthttp.MethodGet, l.Target, header, nil)
-	out.Header.Set("Accept-Encoding", "identity")
-	if err := c.read.Get(ctx, c.key(host), out, in, maxAskedReply); err != nil {
+	head := appendRequest(nil, host, 443, false, http.MethodGet, l.Target, header, func(name string) bool { return equalsAny(name, "Accept-Encoding") })
+	head = appendField(head, "Accept-Encoding", "identity")
+	var in upstream.Reply
+	if err := c.read.Get(ctx, c.key(host), upstream.Request{Method: http.MethodGet, Head: head}, &in, maxAskedReply); err != nil {
 		return rails.Reply{}, fmt.Errorf("%w: %w", spend.Unavailable, err)
 	}
-	return readReply(in)
+	return readReply(&in)
 }
 
 func sentAs(r *spend.Request, key string) rails.Sent {

@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"go.uber.org/zap"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/valyala/fasthttp"
-	"go.uber.org/zap"
 
 	"github.com/outgo/outgo/engine/spend"
 	"github.com/outgo/outgo/proxy/upstream"
@@ -26,52 +23,55 @@ const maxReply = 8 << 20
 // is wanted all the same.
 func (x *exchange) send() {
 	x.flight = x.p.flights.open(x.request.ID)
-	sent, err := x.forward(x.wrapper)
+	sent, err := x.forward()
 	switch {
 	case err != nil && (!sent || errors.Is(err, upstream.ErrNotSent)):
 		x.notSent(err)
 	case err != nil:
 		x.line.Err = err.Error()
 		x.lose(spend.Outcome{Result: spend.Uncertain, Why: spend.OutcomeUnknown})
-	case x.streamed != nil:
+	case x.out.Stream != nil:
 		x.stream()
 	default:
 		x.settle()
 	}
 }
 
-// forward sends the judged bytes and reads the reply into the answer: whole, or as
-// the stream that wrap makes of one that is long or has no end in sight.
-func (x *exchange) forward(wrap func(io.ReadCloser) io.ReadCloser) (sent bool, err error) {
+// forward sends the judged bytes and reads the reply into x.out: whole, or as a
+// stream where it is long or has no end in sight.
+func (x *exchange) forward() (sent bool, err error) {
 	target := x.call.Path
 	if x.judged.Query != "" {
 		target += "?" + x.judged.Query
 	}
-	x.write(target, func(name string) bool {
+	x.write(x.call.Method, target, func(name string) bool {
 		return equalsAny(name, "Accept-Encoding") || x.judged.KeyHeader != "" && strings.EqualFold(name, x.judged.KeyHeader)
 	})
 	x.scratch = appendField(x.scratch, "Accept-Encoding", "identity")
 	if x.judged.KeyHeader != "" {
 		x.scratch = appendField(x.scratch, x.judged.KeyHeader, x.upstreamKey())
 	}
-	out := fasthttp.AcquireRequest()
-	out.Header.SetMethod(x.call.Method)
-	out.SetBodyRaw(x.judged.Body)
-	began := x.p.clock()
 	x.forwarded = true
-	sent, err = x.p.up.Do(context.Background(), x.key(), out, &x.ctx.Response, upstream.Mode{
-		Head: x.scratch, Stream: true, MaxReply: maxBefore, Wrap: wrap, Within: x.p.times.Reply,
-	})
+	return x.ask(x.judged.Body, upstream.Mode{Stream: true, MaxReply: maxBefore, Within: x.p.times.Reply})
+}
+
+// ask sends the head in x.scratch with body, and reads the reply into x.out.
+func (x *exchange) ask(body []byte, mode upstream.Mode) (sent bool, err error) {
+	x.dropStream()
+	began := x.p.clock()
+	sent, err = x.p.up.Send(context.Background(), x.key(), upstream.Request{Method: x.call.Method, Head: x.scratch, Body: body}, &x.out, mode)
 	x.line.Upstream += x.since(began)
-	fasthttp.ReleaseRequest(out)
+	if err == nil {
+		sift(&x.out)
+	}
 	return sent, err
 }
 
 // settle reads the receipt off the reply, records it, and passes the reply on.
 func (x *exchange) settle() {
-	kept := x.keep()
-	o := x.outcome(kept)
-	if o.Result == spend.Uncertain && mayBeCut(&x.ctx.Response) {
+	kept := keep(&x.out)
+	o := x.outcome(kept, len(kept)-len(x.out.Body))
+	if o.Result == spend.Uncertain && mayBeCut(&x.out) {
 		x.line.Err = "the reply may have been cut short"
 		x.lose(o)
 		return
@@ -85,30 +85,18 @@ func (x *exchange) settle() {
 	}
 	x.line.Decision = "forwarded"
 	x.line.Code = o.Why
-	x.clean()
 	x.landAs(landed, kept)
-}
-
-// keep encodes the reply.
-func (x *exchange) keep() (kept []byte) {
-	kept, x.scratch = keepVia(x.scratch, &x.ctx.Response)
-	return kept
 }
 
 // mayBeCut reports whether nothing tells that a reply is whole. One that proves
 // what became of the payment tells so itself.
-func mayBeCut(r *fasthttp.Response) bool {
-	status := r.StatusCode()
-	return r.Header.ContentLength() < -1 && status != fasthttp.StatusNoContent && status != fasthttp.StatusNotModified
-}
+func mayBeCut(r *upstream.Reply) bool { return r.Length < -1 && !upstream.Bodiless(r.Status) }
 
-// outcome asks the rail what the reply proves.
-func (x *exchange) outcome(kept []byte) spend.Outcome {
+// outcome asks the rail what the reply proves, whose body stands in kept from at on.
+func (x *exchange) outcome(kept []byte, at int) spend.Outcome {
 	var err error
 	reply := &x.reply
-	if *reply, err = unkeep(kept, x.room[:0]); err == nil {
-		*reply, err = inflate(*reply)
-	}
+	*reply, err = inflate(rails.Reply{Status: x.out.Status, Header: x.out.Fields, Body: kept[at:]})
 	if err != nil {
 		return spend.Outcome{Result: spend.Uncertain, Why: spend.OutcomeUnknown, Receipt: spend.Receipt{
 			Source: spend.FromWire, At: x.p.clock(), Note: "the reply could not be read: " + err.Error(),
@@ -194,12 +182,11 @@ func (x *exchange) replay() {
 		x.doubt()
 		return
 	}
-	sent, err := x.forward(nil)
+	sent, err := x.forward()
 	switch {
 	case err == nil:
 		x.line.Decision = "replayed"
 		x.bookAnother()
-		x.clean()
 	case !sent || errors.Is(err, upstream.ErrNotSent):
 		// Not "nothing was sent": whoever believes that pays again under a new key.
 		x.line.Err = err.Error()
@@ -218,10 +205,11 @@ func (x *exchange) replay() {
 // nothing to be read off.
 func (x *exchange) bookAnother() {
 	known := x.request.Transaction
-	if x.ctx.Response.IsBodyStream() {
+	if x.out.Stream != nil {
 		return
 	}
-	o := x.outcome(x.keep())
+	kept := keep(&x.out)
+	o := x.outcome(kept, len(kept)-len(x.out.Body))
 	if id := o.Receipt.TransactionID; known == "" || o.Result != spend.Happened || o.Receipt.Amount.IsZero() || id == "" || id == known {
 		return
 	}
@@ -244,41 +232,25 @@ func (x *exchange) replayable() bool {
 		!r.Began.IsZero() && age >= -maxSkew && age < x.judged.Replayable
 }
 
-// prepare fills in a request to the call's host with the call's own fields, but
-// for those between neighbours and those that skip names.
-func (x *exchange) prepare(out *fasthttp.Request, method, target string, skip func(name string) bool) {
-	fillRequest(out, x.call.Host, x.port, x.plain, method, target, x.call.Header, skip)
+// write puts the head of a request to the call's host into x.scratch: the call's own
+// fields in their order and spelling, but for those between neighbours and those that
+// skip names.
+func (x *exchange) write(method, target string, skip func(name string) bool) {
+	x.scratch = appendRequest(x.scratch[:0], x.call.Host, x.port, x.plain, method, target, x.call.Header, skip)
 }
 
-func fillRequest(out *fasthttp.Request, host string, port uint16, plain bool, method, target string, fields []rails.Field, skip func(string) bool) {
-	h := &out.Header
-	h.DisableNormalizing()
-	h.SetNoDefaultContentType(true)
-	h.SetMethod(method)
-	h.SetRequestURI(target)
-	h.SetHost(authority(host, port, plain))
+// appendRequest appends the head of a request, for upstream.Request.
+func appendRequest(b []byte, host string, port uint16, plain bool, method, target string, fields []rails.Field, skip func(string) bool) []byte {
+	b = append(b, method...)
+	b = append(append(append(b, ' '), target...), " HTTP/1.1\r\n"...)
+	b = appendField(b, "Host", authority(host, port, plain))
 	connection := hasConnection(fields)
 	for i := range fields {
 		if f := &fields[i]; goesOn(fields, f.Name, connection) && (skip == nil || !skip(f.Name)) {
-			h.Add(f.Name, f.Value)
-		}
-	}
-}
-
-// write puts the head of a request to the call's host into x.scratch, for
-// upstream.Mode: the fields in their order and spelling, but for those between
-// neighbours and those that skip names.
-func (x *exchange) write(target string, skip func(name string) bool) {
-	b := append(x.scratch[:0], x.call.Method...)
-	b = append(append(append(b, ' '), target...), " HTTP/1.1\r\n"...)
-	b = appendField(b, "Host", authority(x.call.Host, x.port, x.plain))
-	connection := hasConnection(x.call.Header)
-	for i := range x.call.Header {
-		if f := &x.call.Header[i]; goesOn(x.call.Header, f.Name, connection) && !skip(f.Name) {
 			b = appendField(b, f.Name, f.Value)
 		}
 	}
-	x.scratch = b
+	return b
 }
 
 func appendField(b []byte, name, value string) []byte {

@@ -40,29 +40,24 @@ type streamed struct {
 	closed  bool
 }
 
-// wrap makes the streamed reply of a call of the body that upstream passes.
-func (x *exchange) wrap(body io.ReadCloser) io.ReadCloser {
-	s := &streamed{x: x, body: body, head: appendHead(nil, &x.ctx.Response), in: make([]byte, 16<<10)}
-	if upstream.IsEventStream(&x.ctx.Response) {
+// stream leaves the rest of the call to who sends the answer, and reads it from
+// x.streamed.
+func (x *exchange) stream() {
+	s := &streamed{x: x, body: x.out.Stream, head: appendKept(nil, &x.out), in: make([]byte, 16<<10)}
+	if x.out.Events {
 		s.events = new(events)
 	}
-	x.streamed = s
-	return s
+	x.streamed, x.out.Stream = s, s
+	x.line.Decision, x.line.Status = "forwarded", x.out.Status
 }
 
-// stream leaves the rest of the call to the server, which reads x.streamed.
-func (x *exchange) stream() {
-	x.line.Decision, x.line.Status = "forwarded", x.ctx.Response.StatusCode()
-	x.clean()
-}
-
-// abandon ends the reply of a call that failed before the server got to read it.
+// abandon ends the reply of a call that failed before any of it was passed on.
 func (s *streamed) abandon() {
 	s.closed, s.err = true, errCut
 	s.body.Close() //nolint:errcheck // nobody wants it
 }
 
-// Read implements io.Reader for the server, which writes what it gets to the agent.
+// Read implements io.Reader for who writes what it gets to the agent.
 func (s *streamed) Read(p []byte) (n int, err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -114,7 +109,7 @@ func (s *streamed) take(b []byte) {
 		if s.decided {
 			return
 		}
-		if o := s.x.outcome(append(bytes.Clone(s.head), data...)); o.Result != spend.Uncertain {
+		if o := s.x.outcome(bytes.Clone(data), 0); o.Result != spend.Uncertain {
 			o.Reply = nil // a part of it
 			s.record(o)
 		}
@@ -140,7 +135,7 @@ func (s *streamed) finish(end error) {
 	case s.over:
 		o = s.unknown(fmt.Sprintf("the reply is longer than the %d bytes in which a receipt is looked for", maxReply))
 	case s.events == nil:
-		o = s.x.outcome(append(bytes.Clone(s.head), s.all...))
+		o = s.x.outcome(append(bytes.Clone(s.head), s.all...), len(s.head))
 	}
 	if u, ok := s.body.(upstream.Framed); o.Result == spend.Uncertain && (!ok || !u.Framed()) {
 		s.err = errors.New("the reply may have been cut short")
@@ -177,7 +172,7 @@ func (s *streamed) fail(cause error) error {
 	return s.err
 }
 
-// Close implements io.Closer. The server calls it when the agent has everything,
+// Close implements io.Closer. It is called when the agent has everything,
 // or has hung up: then the rest is read all the same, for the receipt.
 func (s *streamed) Close() error {
 	if s.closed {

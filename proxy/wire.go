@@ -19,12 +19,12 @@ import (
 	"github.com/outgo/outgo/rails"
 )
 
-// wire is one agent's connection as a fasthttp server sees it. It reads the
-// agent's bytes under the strict grammar of head.go before the server does, and
-// hands the server a head of its own making that says nothing but where the body
-// ends: no leniency of the server's parser can reach a rail, and what the rail
-// and the provider get is what the agent wrote. It never hands out bytes beyond
-// the message under way.
+// wire is one agent's connection. It reads the agent's bytes under the strict
+// grammar of head.go. Inside a guarded tunnel it is asked for one message after
+// the other, with next and readBody. Elsewhere a fasthttp server reads from it: to
+// that it hands a head of its own making that says nothing but where the body
+// ends, so that no leniency of the server's parser can reach a rail, and never
+// bytes beyond the message under way.
 //
 // All deadlines of the connection are set here, none by the server.
 type wire struct {
@@ -115,11 +115,7 @@ func (w *wire) read(p []byte) (int, error) {
 			if w.left > 0 {
 				return w.readData(p)
 			}
-			if w.stage == inChunk {
-				w.stage = afterChunk
-			} else {
-				w.stage = atHead
-			}
+			w.endData()
 		case atChunk:
 			err = w.readChunkSize()
 		case afterChunk, atTrailer:
@@ -135,6 +131,16 @@ func (w *wire) read(p []byte) (int, error) {
 
 // readHead waits for a message and turns its head into the one for the server.
 func (w *wire) readHead() error {
+	if err := w.next(); err != nil {
+		return err
+	}
+	w.makeHead()
+	return nil
+}
+
+// next waits for a message and reads its head. A head that breaks the grammar is no
+// error, but a fault.
+func (w *wire) next() error {
 	others := w.rest()
 	if len(w.buf) == 0 {
 		if err := w.idle(); err != nil {
@@ -174,7 +180,6 @@ func (w *wire) readHead() error {
 		fault = rails.Refusef(spend.TooLarge, "", "the body has %d bytes; outgo judges at most %d", w.head.length, w.maxBody)
 	}
 	w.setStage(fault)
-	w.makeHead()
 	w.grace = w.times.Body
 	return nil
 }

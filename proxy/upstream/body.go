@@ -68,7 +68,7 @@ func (c *conn) receiveBody(ctx context.Context, r *Reply, mode Mode) error {
 		}
 	}
 	// The reply's own memory is filled: in the steady state nothing is allocated.
-	buf, whole, err := c.readWhole(r.Body[:0], size, mode.MaxReply)
+	buf, whole, err := c.readWhole(r.room[:0], size, mode.MaxReply)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (c *conn) receiveBody(ctx context.Context, r *Reply, mode Mode) error {
 		}
 		return c.toStream(ctx, r, buf)
 	}
-	r.Body = buf
+	r.room, r.Body = buf, buf
 	if c.frame.kind == untilClose && c.nc != net.Conn(c.wire) {
 		r.Length = len(buf) // TLS has told that this is all
 	}
@@ -248,7 +248,7 @@ func (c *conn) toStream(ctx context.Context, r *Reply, pre []byte) error {
 	if !c.unwatch() {
 		return ctx.Err()
 	}
-	r.Body = nil // pre is the stream's now
+	r.room = nil // pre is the stream's now
 	r.Stream = &stream{c: c, pre: pre, framed: c.frame.kind != untilClose || c.nc != net.Conn(c.wire)}
 	return nil
 }

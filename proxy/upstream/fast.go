@@ -48,7 +48,7 @@ func (t *Transport) doFast(ctx context.Context, key Key, req *fasthttp.Request, 
 		resp.Reset()
 		return nil, false, fmt.Errorf("%w: encode request: %w", ErrNotSent, err)
 	}
-	reply := Reply{Body: resp.SwapBody(nil)}
+	reply := Reply{room: resp.SwapBody(nil)}
 	up, sent, err = t.exchange(ctx, key, out, &reply, mode, upgrade)
 	if err == nil {
 		err = reply.into(resp)

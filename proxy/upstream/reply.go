@@ -16,9 +16,9 @@ const (
 // maxRoom is the longest memory for a body, in bytes, that a Reply keeps for the next.
 const maxRoom = 64 << 10
 
-// Reply is a provider's reply as it came. The memory of its Fields and its Body is
-// used again by the next exchange that is given the same Reply; the text that the
-// Fields consist of is good for ever.
+// Reply is a provider's reply as it came. The memory of its Fields, and that in which
+// a Body was read, is used again by the next exchange that is given the same Reply;
+// the text that the Fields consist of is good for ever.
 type Reply struct {
 	Status int
 	Reason string // as the status line gives it
@@ -35,18 +35,19 @@ type Reply struct {
 	Stream io.ReadCloser
 	Events bool // the body is of server-sent events, which may never end
 
+	room []byte // memory for bodies
 	text string // of the head
 	head head   // as it was read; only its memory is of use later
 }
 
 // Reset empties r and keeps some of its memory.
 func (r *Reply) Reset() {
-	fields, places, body := r.Fields[:0], r.head.fields[:0], r.Body[:0]
+	fields, places, room := r.Fields[:0], r.head.fields[:0], r.room[:0]
 	clear(fields[:cap(fields)])
-	if cap(body) > maxRoom {
-		body = nil
+	if cap(room) > maxRoom {
+		room = nil
 	}
-	*r = Reply{Fields: fields, Body: body, head: head{fields: places}}
+	*r = Reply{Fields: fields, room: room, head: head{fields: places}}
 }
 
 // read fills in what the head says. text is the head that was read into r.head.
