@@ -107,7 +107,7 @@ func BenchmarkActions(b *testing.B) {
 					Legs: []spend.Leg{{Kind: spend.Charge, Amount: amount}},
 				}
 				ids[i] = spend.NewID(time.Now())
-				return e.authorizing(ids[i], in, new(spend.Ruling))
+				return e.authorizing(e.keys.newCall(ids[i], in))
 			})
 			commit(func(i int) action {
 				return e.finishing(ids[i], spend.Outcome{Result: spend.Happened, Receipt: spend.Receipt{

@@ -28,24 +28,17 @@ const (
 // durably and with its money reserved, when Authorize returns Forward. An error
 // means that nothing may be sent.
 func (e *Engine) Authorize(ctx context.Context, in spend.Intent) (spend.Ruling, error) {
-	id := spend.NewID(e.clock())
-	var out spend.Ruling
-	if err := e.mustKnow(ctx, e.authorizing(id, in, &out)); err != nil {
+	c := e.keys.newCall(spend.NewID(e.clock()), in)
+	if err := e.mustKnow(ctx, e.authorizing(c)); err != nil {
 		return spend.Ruling{}, fmt.Errorf("authorize: %w", err)
 	}
-	out.Request = out.Request.Clone()
-	return out, nil
+	c.ruling.Request.Clip()
+	return c.ruling, nil
 }
 
-// authorizing is the action of Authorize, which leaves its ruling in out. The request
-// in it must be cloned before anybody gets it: the engine may keep what it points to.
-func (e *Engine) authorizing(id spend.ID, in spend.Intent, out *spend.Ruling) action {
-	in.Legs = slices.Clone(in.Legs) // which the engine keeps
-	form := intentForm(&in)
-	return func(t *txn) (err error) {
-		*out, err = e.authorize(t, id, in, form)
-		return err
-	}
+// authorizing is the action of Authorize, which leaves its ruling in c.
+func (e *Engine) authorizing(c *call) action {
+	return func(t *txn) error { return e.authorize(t, c) }
 }
 
 // mustKnow runs an action that may begin a payment. Its caller must learn what
@@ -55,35 +48,38 @@ func (e *Engine) mustKnow(ctx context.Context, act action) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%w: %w", spend.Unavailable, err)
 	}
-	return e.commit.do(context.WithoutCancel(ctx), act)
+	return e.commit.do(context.Background(), act)
 }
 
-func (e *Engine) authorize(t *txn, id spend.ID, in spend.Intent, form []byte) (spend.Ruling, error) {
+func (e *Engine) authorize(t *txn, c *call) error {
 	if e.filling.Load() > 0 {
-		return spend.Ruling{}, errFilling
+		return errFilling
 	}
-	earlier, reused, err := e.earlier(t, &in)
+	earlier, reused, err := e.earlier(t, c)
 	if err != nil {
-		return spend.Ruling{}, err
+		return err
+	}
+	if reused {
+		c.ruling = spend.Ruling{Next: spend.Reused, Request: *earlier}
+		return nil
 	}
 	if earlier != nil {
-		if reused {
-			return spend.Ruling{Next: spend.Reused, Request: *earlier}, nil
-		}
-		return e.repeat(t, earlier, &in)
+		c.ruling, err = e.repeat(t, earlier, c)
+		return err
 	}
-	busy, err := e.claimObject(t, &in)
+	busy, err := e.claimObject(t, &c.Intent)
 	if err != nil {
-		return spend.Ruling{}, err
+		return err
 	}
 	if busy != nil {
-		return spend.Ruling{Next: spend.Busy, Request: *busy}, nil
+		c.ruling = spend.Ruling{Next: spend.Busy, Request: *busy}
+		return nil
 	}
-	r, err := e.evaluate(t, id, in, form, 1)
-	if err != nil {
-		return spend.Ruling{}, err
+	r, err := e.evaluate(t, c, 1)
+	if err == nil {
+		c.ruling.Next, c.ruling.Request = opening(r), *r
 	}
-	return spend.Ruling{Next: opening(r), Request: *r}, nil
+	return err
 }
 
 // opening is what the call that made r does.
@@ -97,9 +93,9 @@ func opening(r *spend.Request) spend.Next {
 // earlier finds the request that in repeats, if there is one: that of the same
 // idempotency key, or a held or approved one of the same fingerprint for which
 // no other live call waits. reused means the same key with another content.
-func (e *Engine) earlier(t *txn, in *spend.Intent) (r *spend.Request, reused bool, err error) {
+func (e *Engine) earlier(t *txn, in *call) (r *spend.Request, reused bool, err error) {
 	if in.DedupKey != "" && !e.seen.isNew(in.DedupKey) {
-		d, err := e.keys.readDedup(t, in.DedupKey)
+		d, err := readDedup(t, in.dedupKey)
 		switch {
 		case err == nil && t.now.Sub(d.At) < dedupKept:
 			q, err := e.load(t, d.Request)
@@ -120,10 +116,10 @@ func (e *Engine) earlier(t *txn, in *spend.Intent) (r *spend.Request, reused boo
 	if in.Fingerprint == "" {
 		return nil, false, nil
 	}
-	if n, err := e.waiting(t, in.Agent); err != nil || n == 0 {
+	if n, err := waiting(t, in.waitsKey); err != nil || n == 0 {
 		return nil, false, err
 	}
-	last, err := t.Get(e.keys.print(in))
+	last, err := t.Get(e.keys.print(&in.Intent))
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, false, nil
 	} else if err != nil {
@@ -143,7 +139,7 @@ func (e *Engine) earlier(t *txn, in *spend.Intent) (r *spend.Request, reused boo
 }
 
 // repeat joins a call to the request that it repeats.
-func (e *Engine) repeat(t *txn, r *spend.Request, in *spend.Intent) (spend.Ruling, error) {
+func (e *Engine) repeat(t *txn, r *spend.Request, in *call) (spend.Ruling, error) {
 	next := after(r.State)
 	if next == spend.Replay && (r.Why == spend.OutcomeUnknown ||
 		slices.Contains(r.Anomalies, spend.LateReceipt) || slices.Contains(r.Anomalies, spend.UnauthorizedPayment)) {
@@ -162,7 +158,7 @@ func (e *Engine) repeat(t *txn, r *spend.Request, in *spend.Intent) (spend.Rulin
 	}
 	if next == spend.Follow {
 		r.Attempts++ // by which a caller without a flight learns when to stop asking
-		if err := e.save(t, r, deed{event: attach, from: r.State, who: agentName(in.Agent)}); err != nil {
+		if err := e.save(t, r, deed{event: attach, from: r.State, who: in.who}); err != nil {
 			return spend.Ruling{}, err
 		}
 	}
@@ -172,7 +168,7 @@ func (e *Engine) repeat(t *txn, r *spend.Request, in *spend.Intent) (spend.Rulin
 		if err := e.remember(t, r, in); err != nil {
 			return spend.Ruling{}, err
 		}
-		if err := e.save(t, r, deed{event: attach, from: r.State, who: agentName(in.Agent)}); err != nil {
+		if err := e.save(t, r, deed{event: attach, from: r.State, who: in.who}); err != nil {
 			return spend.Ruling{}, err
 		}
 	}
@@ -181,16 +177,16 @@ func (e *Engine) repeat(t *txn, r *spend.Request, in *spend.Intent) (spend.Rulin
 
 // remember lets later calls of the same key find r, and those of the same
 // fingerprint, while r is one that they may join.
-func (e *Engine) remember(t *txn, r *spend.Request, in *spend.Intent) error {
+func (e *Engine) remember(t *txn, r *spend.Request, in *call) error {
 	if in.DedupKey != "" {
 		e.seen.add(in.DedupKey)
 		d := dedup{Request: r.ID, At: t.now}
-		if err := t.Put(e.keys.dedup(in.DedupKey), d.stored()); err != nil {
+		if err := t.Put(in.dedupKey, d.stored()); err != nil {
 			return err
 		}
 	}
 	if in.Fingerprint != "" && (r.State == spend.Held || r.State == spend.Authorized) {
-		return t.Put(e.keys.print(in), []byte(r.ID))
+		return t.Put(e.keys.print(&in.Intent), []byte(r.ID))
 	}
 	return nil
 }
@@ -240,14 +236,13 @@ func busyWith(r *spend.Request, in *spend.Intent) *spend.Request {
 	return r
 }
 
-// evaluate judges in, whose form may be given, anew and opens its request: denied,
-// held or begun. attempts is how many calls it stands for. The request is the
-// engine's own and must not be changed; whoever is given it gets a clone.
-func (e *Engine) evaluate(t *txn, id spend.ID, in spend.Intent, form []byte, attempts int) (*spend.Request, error) {
-	in.Claims.Authorization = ""
+// evaluate judges a call anew and opens its request: denied, held or begun. attempts is
+// how many calls it stands for. The request is the engine's own and must not be
+// changed; nor must what it points to, by whoever is given a copy.
+func (e *Engine) evaluate(t *txn, c *call, attempts int) (*spend.Request, error) {
 	r := &spend.Request{
-		ID: id, Seq: t.next(), Origin: spend.Wire, Enforcement: spend.Wired, Intent: in,
-		Created: t.now, Changed: t.now, Attempts: attempts, AttachedKey: in.DedupKey, AttachedAt: t.now,
+		ID: c.id, Seq: t.next(), Origin: spend.Wire, Enforcement: spend.Wired, Intent: c.Intent,
+		Created: t.now, Changed: t.now, Attempts: attempts, AttachedKey: c.DedupKey, AttachedAt: t.now,
 	}
 	set, err := e.readPolicies(t)
 	if err != nil {
@@ -271,19 +266,20 @@ func (e *Engine) evaluate(t *txn, id spend.ID, in spend.Intent, form []byte, att
 		if err := e.reserve(t, set, r, true); err != nil {
 			return nil, err
 		}
-		if in.Object != "" {
-			if err := t.Put(e.keys.object(&in), []byte(id)); err != nil {
+		if c.Object != "" {
+			if err := t.Put(e.keys.object(&c.Intent), []byte(c.id)); err != nil {
 				return nil, err
 			}
 		}
 	}
-	if err := e.keys.enlist(t, r.Seq, id, marksOf(r)); err != nil {
+	if err := e.keys.enlist(t, r.Seq, c.id, marksOf(r)); err != nil {
 		return nil, err
 	}
-	if err := e.remember(t, r, &in); err != nil {
+	if err := e.remember(t, r, c); err != nil {
 		return nil, err
 	}
-	return r, e.give(t, r, requestBody{intent: form}, deed{event: authorize, who: agentName(in.Agent)})
+	t.recordDeed(r, deed{event: authorize, who: c.who})
+	return r, e.keep(t, c.requestKey, r, requestBody{intent: c.form})
 }
 
 // marksOf are those of a new request.

@@ -103,7 +103,7 @@ func (e *Engine) replace(t *txn, r *spend.Request, fresh spend.ID, in spend.Inte
 	if err := e.save(t, r, deed{event: cancel, from: from, who: itself, note: "replaced by " + string(fresh)}); err != nil {
 		return spend.Ruling{}, err
 	}
-	q, err := e.evaluate(t, fresh, in, nil, r.Attempts)
+	q, err := e.evaluate(t, e.keys.newCall(fresh, in), r.Attempts)
 	if err != nil {
 		return spend.Ruling{}, err
 	}

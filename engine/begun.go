@@ -2,7 +2,6 @@ package engine
 
 import (
 	"bytes"
-	"slices"
 	"sync"
 	"time"
 
@@ -39,19 +38,16 @@ func (k *begun) get(id spend.ID, stored []byte) (spend.Request, bool) {
 }
 
 // borrow is get for an action, which hands the request to nobody and changes no
-// element of its lists: it may add to them, and replace them. It returns the body
-// of the request as well.
-func (k *begun) borrow(id spend.ID, stored []byte) (r spend.Request, body requestBody, ok bool) {
+// element of its lists: it may add to them, and replace them. It fills r, and returns
+// the body of the request as well.
+func (k *begun) borrow(id spend.ID, stored []byte, r *spend.Request) (body requestBody, ok bool) {
 	known, ok := k.known(id, stored)
 	if !ok {
-		return spend.Request{}, requestBody{}, false
+		return requestBody{}, false
 	}
-	r = *known.request
-	r.Reservations = slices.Clip(r.Reservations)
-	r.Receipts = slices.Clip(r.Receipts)
-	r.Anomalies = slices.Clip(r.Anomalies)
-	r.Again = slices.Clip(r.Again)
-	return r, known.body, true
+	*r = *known.request
+	r.Clip()
+	return known.body, true
 }
 
 func (k *begun) known(id spend.ID, stored []byte) (begunRequest, bool) {

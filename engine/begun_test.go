@@ -57,7 +57,8 @@ func TestBegunIsAsItWasAfterAnActionThatFailed(t *testing.T) {
 	k.put(&r, stored, body, true)
 	want := r.Clone()
 	for range 2 {
-		q, body, ok := k.borrow("1", stored)
+		var q spend.Request
+		body, ok := k.borrow("1", stored, &q)
 		if again, _, err := newKeys("main").storedRequest(&q, &body); !ok || err != nil || string(again) != string(stored) {
 			t.Fatalf("%v, %v: it is written %x, not %x", ok, err, again, stored)
 		}
@@ -70,7 +71,7 @@ func TestBegunIsAsItWasAfterAnActionThatFailed(t *testing.T) {
 			t.Fatalf("an action has changed what is kept: %+v", got)
 		}
 	}
-	if _, _, ok := k.borrow("1", append(stored, ' ')); ok {
+	if _, ok := k.borrow("1", append(stored, ' '), new(spend.Request)); ok {
 		t.Error("it answers for bytes that it was not made of")
 	}
 }

@@ -29,10 +29,9 @@ func (d *dedup) stored() []byte {
 	return p.b
 }
 
-// readDedup reads what is known of an idempotency key's digest. It fails with
+// readDedup reads what is known of an idempotency key, at key. It fails with
 // store.ErrNotFound, or on a format that this version does not know.
-func (k keys) readDedup(r store.Reader, digest string) (d dedup, err error) {
-	key := k.dedup(digest)
+func readDedup(r store.Reader, key string) (d dedup, err error) {
 	stored, err := r.Get(key)
 	if err != nil {
 		return d, err

@@ -14,17 +14,17 @@ func TestAKnownIdempotencyKeyIsReadOrRefused(t *testing.T) {
 	want := dedup{spend.NewID(time.Now()), time.Unix(1_795_262_400, 7).UTC()}
 	stored := want.stored()
 	_ = o.Put(k.dedup("a"), stored)
-	if got, err := k.readDedup(o, "a"); err != nil || got != want || len(stored) > 32 {
+	if got, err := readDedup(o, k.dedup("a")); err != nil || got != want || len(stored) > 32 {
 		t.Errorf("%+v in %d bytes, want %+v: %v", got, len(stored), want, err)
 	}
-	if _, err := k.readDedup(o, "b"); !errors.Is(err, store.ErrNotFound) {
+	if _, err := readDedup(o, k.dedup("b")); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("an unknown key: %v", err)
 	}
 	for sentence, bad := range map[string][]byte{
 		"nothing": {}, "JSON": []byte("\x01{}"), "more": append(append([]byte{}, stored...), 0), "less": stored[:len(stored)-1], "half": stored[:9],
 	} {
 		_ = o.Put(k.dedup("a"), bad)
-		if got, err := k.readDedup(o, "a"); err == nil || errors.Is(err, store.ErrNotFound) {
+		if got, err := readDedup(o, k.dedup("a")); err == nil || errors.Is(err, store.ErrNotFound) {
 			t.Errorf("%s: %+v, %v", sentence, got, err)
 		}
 	}

@@ -92,6 +92,9 @@ type Engine struct {
 	sealer Sealer
 	keys   keys
 	opt    Options
+	// controlKey is keys.control, which every action asks for.
+	controlKey string
+
 	commit *committer
 	time   *timekeeper
 	clock  func() time.Time // time.now
@@ -128,7 +131,7 @@ func Open(ctx context.Context, opt Options) (*Engine, error) {
 	k, history := newKeys(opt.Workspace), NewHistory(opt)
 	e := &Engine{
 		time:  clock,
-		store: opt.Store, sealer: opt.Sealer, keys: k, opt: opt, clock: opt.Clock,
+		store: opt.Store, sealer: opt.Sealer, keys: k, controlKey: k.control(), opt: opt, clock: opt.Clock,
 		history: history,
 		commit:  newCommitter(opt.Store, opt.Clock, k, history),
 		waiters: make(map[spend.ID]map[chan struct{}]string),
@@ -247,19 +250,18 @@ func (e *Engine) load(r store.Reader, id spend.ID) (q spend.Request, err error) 
 	return e.keys.readRequest(id, key, stored)
 }
 
-// borrow is load for an action that keeps to what begun.borrow asks. It returns the
-// body of the request, as far as it is known.
-func (e *Engine) borrow(t *txn, id spend.ID) (q spend.Request, body requestBody, err error) {
-	key := e.keys.request(id)
+// borrow is load for an action that keeps to what begun.borrow asks, of a request that
+// is found at key. It returns the body of the request, as far as it is known.
+func (e *Engine) borrow(t *txn, id spend.ID, key string, q *spend.Request) (body requestBody, err error) {
 	stored, err := e.readStored(t, id, key)
 	if err != nil {
-		return q, body, err
+		return body, err
 	}
-	if q, body, ok := e.begun.borrow(id, stored); ok {
-		return q, body, nil
+	if body, ok := e.begun.borrow(id, stored, q); ok {
+		return body, nil
 	}
-	q, err = e.keys.readRequest(id, key, stored)
-	return q, body, err
+	*q, err = e.keys.readRequest(id, key, stored)
+	return body, err
 }
 
 // readStored returns the stored form of a request, found at key, or NotFound.
@@ -278,26 +280,20 @@ func (e *Engine) save(t *txn, r *spend.Request, d deed) error {
 	return e.rewrite(t, r)
 }
 
-// give is save for a caller who changes nothing of r any more, and who may know some of
-// its body.
-func (e *Engine) give(t *txn, r *spend.Request, body requestBody, d deed) error {
-	t.recordDeed(r, d)
-	return e.keep(t, r, body)
-}
-
 // rewrite is save without an entry of its own.
 func (e *Engine) rewrite(t *txn, r *spend.Request) error {
 	own := r.Clone() // whose caller gets r, to do with as it likes
-	return e.keep(t, &own, requestBody{})
+	return e.keep(t, e.keys.request(r.ID), &own, requestBody{})
 }
 
-// keep writes r, which nobody changes any more, and of whose body some may be known.
-func (e *Engine) keep(t *txn, r *spend.Request, body requestBody) error {
+// keep writes r at key, which nobody changes any more, and of whose body some may be
+// known.
+func (e *Engine) keep(t *txn, key string, r *spend.Request, body requestBody) error {
 	stored, exact, err := e.keys.storedRequest(r, &body)
 	if err != nil {
 		return err
 	}
-	if err := t.Put(e.keys.request(r.ID), stored); err != nil {
+	if err := t.Put(key, stored); err != nil {
 		return err
 	}
 	t.kept = append(t.kept, kept{r, stored, body, exact})

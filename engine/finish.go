@@ -36,17 +36,19 @@ func (e *Engine) Finish(ctx context.Context, id spend.ID, o spend.Outcome) error
 // finishing is the action of Finish. sealed is the reply that is to be kept, and
 // digest that of the reply as it came.
 func (e *Engine) finishing(id spend.ID, o spend.Outcome, sealed []byte, digest audit.Hash) action {
+	key := e.keys.request(id)
 	return func(t *txn) error {
-		r, body, err := e.borrow(t, id)
+		r := new(spend.Request)
+		body, err := e.borrow(t, id, key, r)
 		if err != nil {
 			return err
 		}
 		before := r.State
-		if err := e.finish(t, &r, o); err != nil {
+		if err := e.finish(t, r, o); err != nil {
 			return err
 		}
 		if sealed != nil && before == spend.Executing && r.State == spend.Settled {
-			if err := e.keepReply(t, &r, sealed); err != nil {
+			if err := e.keepReply(t, r, sealed); err != nil {
 				return err
 			}
 		}
@@ -54,7 +56,8 @@ func (e *Engine) finishing(id spend.ID, o spend.Outcome, sealed []byte, digest a
 		if o.Receipt.Source == spend.FromClaim {
 			d.who = agentName(r.Intent.Agent)
 		}
-		return e.give(t, &r, body, d)
+		t.recordDeed(r, d)
+		return e.keep(t, key, r, body)
 	}
 }
 

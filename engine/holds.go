@@ -62,23 +62,23 @@ func waits(s spend.State) bool { return s == spend.Held || s == spend.Authorized
 // countWaiting counts r among those of its agent's that wait (by = 1), or no longer
 // does (by = -1).
 func (e *Engine) countWaiting(t *txn, r *spend.Request, by int) error {
-	n, err := e.waiting(t, r.Intent.Agent)
+	key := e.keys.waits(r.Intent.Agent)
+	n, err := waiting(t, key)
 	if err != nil {
 		return err
 	}
 	if n += by; n < 0 {
 		return fmt.Errorf("count waiting requests of %q: fewer than none", r.Intent.Agent)
 	}
-	return putJSON(t, e.keys.waits(r.Intent.Agent), n)
+	return putJSON(t, key, n)
 }
 
 // noneWaits is the stored form of nought.
 const noneWaits = string(rune(formatJSON)) + "0"
 
-// waiting is how many requests of an agent wait. While none does, a call need not
-// look for one of its fingerprint: that takes longer than all else it looks for.
-func (e *Engine) waiting(r store.Reader, agent string) (n int, err error) {
-	key := e.keys.waits(agent)
+// waiting is how many requests of an agent wait, as key says. While none does, a call
+// need not look for one of its fingerprint: that takes longer than all else it looks for.
+func waiting(r store.Reader, key string) (n int, err error) {
 	stored, err := r.Get(key)
 	switch {
 	case errors.Is(err, store.ErrNotFound):

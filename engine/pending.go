@@ -33,19 +33,23 @@ func (t *txn) restart(o *overlay, h position) {
 	t.overlay, t.now, t.seq = o, h.Time, h.Seq
 }
 
-// forget drops what a run has left, but not its memory.
+// forget drops what a run has left.
 func (t *txn) forget() {
-	t.entries, t.begun = emptied(t.entries), emptied(t.begun)
-	t.kept, t.after = emptied(t.kept), emptied(t.after)
+	t.entries, t.begun, t.kept, t.after = t.entries[:0], t.begun[:0], t.kept[:0], t.after[:0]
 }
 
-// emptied returns the memory of list, unless it is more than most actions need.
+// empty returns a txn with the memory of t, where that is no more than most actions
+// need, and with nothing in it.
+func (t *txn) empty() txn {
+	return txn{entries: emptied(t.entries), begun: emptied(t.begun), kept: emptied(t.kept), after: emptied(t.after)}
+}
+
 func emptied[T any](list []T) []T {
-	const most = 8
+	const most = 4
 	if cap(list) > most {
 		return nil
 	}
-	clear(list)
+	clear(list[:cap(list)])
 	return list[:0]
 }
 
@@ -99,8 +103,6 @@ func (s *pendings) take(act action) *pending {
 
 // giveBack takes a pending that was answered, and of which its caller was told.
 func (s *pendings) giveBack(p *pending) {
-	p.did.forget()
-	*p = pending{told: p.told, did: p.did}
-	p.did.overlay = nil
+	*p = pending{told: p.told, did: p.did.empty()}
 	s.pool.Put(p)
 }

@@ -65,12 +65,11 @@ func (s *policySet) refs(in *spend.Intent) []spend.PolicyRef {
 // revision is current. A set that an action of the same batch is about to change
 // is read afresh and not cached, since the batch may yet fail.
 func (e *Engine) readPolicies(r store.Reader) (*policySet, error) {
-	key := e.keys.control()
-	stored, err := r.Get(key)
+	stored, err := r.Get(e.controlKey)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return nil, err
 	}
-	changing := uncommitted(r, key)
+	changing := uncommitted(r, e.controlKey)
 	if cached := e.policies.Load(); cached != nil && bytes.Equal(cached.stored, stored) && !changing {
 		return cached, nil
 	}

@@ -46,7 +46,9 @@ func (a Actor) who() string {
 
 // agentName names an agent, marked as one: nobody may pass for a key, or for
 // outgo, by being called like it.
-func agentName(agent string) string { return "agent:" + agent }
+func agentName(agent string) string { return agentMark + agent }
+
+const agentMark = "agent:"
 
 // A deed is what an action did to a request, for its audit entry.
 type deed struct {

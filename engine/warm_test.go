@@ -133,7 +133,7 @@ func countsWhatWaits(rt *rapid.T, e *Engine, r store.Reader) {
 		}
 	}
 	for _, agent := range []string{"a", "b"} {
-		if n, err := e.waiting(r, agent); err != nil || n != want[agent] {
+		if n, err := waiting(r, e.keys.waits(agent)); err != nil || n != want[agent] {
 			rt.Fatalf("%d requests of %s are counted as waiting, %d are: %v", n, agent, want[agent], err)
 		}
 	}

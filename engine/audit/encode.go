@@ -97,7 +97,7 @@ func keyParts(key string) (head, tail string) {
 	return key[:cut], key[cut:]
 }
 
-func appendText(b []byte, s string) []byte {
+func appendText[T string | []byte](b []byte, s T) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 

@@ -105,14 +105,17 @@ func Of(at time.Time, event, who string, from spend.State, r *spend.Request) Ent
 
 // receiptDigest is the SHA-256 of a receipt's fields, each with its length.
 func receiptDigest(rc *spend.Receipt) Hash {
+	var room [96]byte
 	b := make([]byte, 0, 256)
-	for _, s := range [...]string{
-		"receipt/1", string(rc.Source), rc.TransactionID, rc.Status, rc.Amount.String(), rc.Payee, rc.RequestID,
-		strconv.Itoa(rc.HTTPStatus), rc.At.UTC().Format(time.RFC3339Nano), rc.Note,
-	} {
+	for _, s := range [...]string{"receipt/1", string(rc.Source), rc.TransactionID, rc.Status} {
 		b = appendText(b, s)
 	}
-	return Sum(b)
+	amount, _ := rc.Amount.AppendText(room[:0]) //nolint:errcheck // it never fails
+	b = appendText(b, amount)
+	b = appendText(appendText(b, rc.Payee), rc.RequestID)
+	b = appendText(b, strconv.AppendInt(room[:0], int64(rc.HTTPStatus), 10))
+	b = appendText(b, rc.At.UTC().AppendFormat(room[:0], time.RFC3339Nano))
+	return Sum(appendText(b, rc.Note))
 }
 
 // Check reports whether the entry's hash is that of its content, as anybody can

@@ -29,6 +29,31 @@ func TestACloneSharesNothing(t *testing.T) {
 	}
 }
 
+// Whoever appends to any list of a clipped request leaves those alone who share it.
+func TestAClippedRequestHasNoRoomInItsLists(t *testing.T) {
+	var r spend.Request
+	fill(reflect.ValueOf(&r).Elem())
+	shared := r
+	r.Clip()
+	if !reflect.DeepEqual(r, shared) {
+		t.Fatalf("got %+v, want %+v", r, shared)
+	}
+	lists := 0
+	for _, of := range []any{r, r.Intent, r.Verdict} {
+		v := reflect.ValueOf(of)
+		for i := range v.NumField() {
+			if f := v.Field(i); f.Kind() == reflect.Slice {
+				if lists++; f.Cap() != f.Len() {
+					t.Errorf("%T.%s has room for %d more", of, v.Type().Field(i).Name, f.Cap()-f.Len())
+				}
+			}
+		}
+	}
+	if lists < 8 {
+		t.Errorf("found only %d lists", lists)
+	}
+}
+
 // fill puts something behind every pointer and in every slice.
 func fill(v reflect.Value) {
 	switch v.Kind() {

@@ -154,6 +154,19 @@ func (r *Request) Clone() Request {
 	return c
 }
 
+// Clip has whoever appends to a list of r make a list of its own: other requests may
+// share their memory with r.
+func (r *Request) Clip() {
+	r.Intent.Legs = slices.Clip(r.Intent.Legs)
+	r.Verdict.Rules = slices.Clip(r.Verdict.Rules)
+	r.Verdict.Policies = slices.Clip(r.Verdict.Policies)
+	r.Verdict.Balances = slices.Clip(r.Verdict.Balances)
+	r.Reservations = slices.Clip(r.Reservations)
+	r.Receipts = slices.Clip(r.Receipts)
+	r.Anomalies = slices.Clip(r.Anomalies)
+	r.Again = slices.Clip(r.Again)
+}
+
 func (v *Verdict) clone() Verdict {
 	c := *v
 	c.Rules = slices.Clone(v.Rules)
@@ -196,7 +209,8 @@ const (
 	Reused  Next = "reused"  // same idempotency key, other request
 )
 
-// Ruling is the gate's answer to a call.
+// Ruling is the gate's answer to a call. The ledger may keep what its request points to:
+// lists may be added to, and replaced, but no element of them is to be changed.
 type Ruling struct {
 	Next    Next
 	Request Request
