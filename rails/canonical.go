@@ -121,6 +121,9 @@ func checkPath(path string) error {
 	if path == "" || path[0] != '/' {
 		return Refusef(spend.Malformed, "", "the request target %.80q does not start with '/'", path)
 	}
+	if isPlainPath(path) {
+		return nil
+	}
 	escaped := false
 	for i := 0; i < len(path); i++ {
 		c := path[i]
@@ -154,6 +157,23 @@ func checkPath(path string) error {
 		}
 	}
 	return nil
+}
+
+// isPlainPath reports whether a path is made of letters, digits, '_', '-' and single
+// slashes, as most are. There is nothing to mistake in those.
+func isPlainPath(path string) bool {
+	last := byte(0)
+	for i := range len(path) {
+		c := path[i]
+		switch {
+		case 'a' <= c|0x20 && c|0x20 <= 'z', '0' <= c && c <= '9', c == '_', c == '-':
+		case c == '/' && last != '/':
+		default:
+			return false
+		}
+		last = c
+	}
+	return true
 }
 
 // checkEscape judges the escape that starts at path[i].

@@ -34,6 +34,9 @@ type Call struct {
 	Body     []byte
 	// WebSocket marks Body as one WebSocket text message.
 	WebSocket bool
+	// Room is memory that a Judgement's Canonical may be made in; nil is room
+	// enough. What it holds says nothing.
+	Room []byte
 }
 
 // Get returns the first value of the header field name, whatever its case, or "".
@@ -135,7 +138,7 @@ type Judgement struct {
 	Query string
 	Body  []byte
 	// Canonical is the unambiguous form of the parameters that the fingerprint
-	// covers.
+	// covers. It may stand in the call's Room.
 	Canonical []byte
 	// Key is the agent's idempotency key, KeyHeader the header field in which
 	// the provider takes one; "" where the provider knows none.

@@ -28,6 +28,7 @@ func benchCall() rails.Call {
 // BenchmarkIntent reads one payment off the wire.
 func BenchmarkIntent(b *testing.B) {
 	r, c := New(Options{}), benchCall()
+	c.Room = make([]byte, 0, 1<<10)
 	b.ReportAllocs()
 	for b.Loop() {
 		if class := r.Match(&c); class != spend.Spend {

@@ -49,17 +49,28 @@ func parseCurrency(s string) (unit string, ok bool) {
 // have, for showing them to people; false for what is not in its table.
 func Digits(unit string) (int, bool) {
 	for digits, table := range map[int]string{0: zeroDecimal, 2: twoDecimal, 3: threeDecimal} {
-		if len(unit) == 3 && strings.Contains(table, " "+unit+" ") {
+		if isListed(table, unit) {
 			return digits, true
 		}
 	}
 	return 0, false
 }
 
+// isListed reports whether a table holds a unit.
+func isListed(table, unit string) bool {
+	const each = len(" USD")
+	for i := 1; i+each <= len(table); i += each {
+		if table[i:i+each-1] == unit {
+			return true
+		}
+	}
+	return false
+}
+
 // granularity returns of what number every amount must be a multiple.
 func granularity(unit string, kind spend.LegKind) int64 {
 	switch {
-	case strings.Contains(threeDecimal, " "+unit+" "):
+	case isListed(threeDecimal, unit):
 		return 10
 	case unit == "ISK", unit == "UGX":
 		return 100

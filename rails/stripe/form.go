@@ -15,53 +15,74 @@ const (
 	maxDepth = 8 // brackets of one name
 )
 
-// pair is one parameter, decoded.
+// pair is one parameter.
 type pair struct {
-	name  string // "transfer_data[destination]"
-	base  string // "transfer_data"
-	value string
+	name  string // decoded: "transfer_data[destination]"
+	base  int    // how much of name stands before the brackets
+	value string // decoded, unless it is coded
+	coded bool   // value is still to be decoded, which is certain to go well
 	raw   string // as it came; "" where its encoding is another
+}
+
+// top returns the name without its brackets: "transfer_data".
+func (p *pair) top() string { return p.name[:p.base] }
+
+// text returns the value, decoded.
+func (p *pair) text() string {
+	if !p.coded {
+		return p.value
+	}
+	s, _ := unescape(p.value, true) //nolint:errcheck // setValue has seen that it goes well
+	return s
 }
 
 // form is what Stripe takes the parameters of a write from: query and body are
 // one bucket to it (it says so itself; the habit comes from Rack). Every form
 // made by parseForm has one reading for all parsers known.
 type form struct {
-	query, body []pair
-	all         []pair // query, then body
+	query, body []pair   // parts of all
+	all         []pair   // query, then body
+	room        [16]pair // memory for all: as much as usual calls need
+	tops        looks    // of the names without their brackets
+	alike       bool     // two of those look the same
 }
 
-// parseForm reads both halves and refuses whatever is not plain: code Malformed
-// for broken syntax, Ambiguous for what Rack 1 to 3, Go and browsers read
-// differently.
+// parseForm is form.read into memory of its own.
 func parseForm(query, body string) (*form, error) {
+	f := new(form)
+	if err := f.read(query, body); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// read reads both halves into a form that is empty. It refuses whatever is not
+// plain: code Malformed for broken syntax, Ambiguous for what Rack 1 to 3, Go and
+// browsers read differently.
+func (f *form) read(query, body string) error {
 	// Counting first bounds what the splitting below allocates.
-	if countPairs(query)+countPairs(body) > maxPairs {
-		return nil, rails.Refusef(spend.Malformed, "", "more than %d parameters", maxPairs)
+	n := countPairs(query) + countPairs(body)
+	if n > maxPairs {
+		return rails.Refusef(spend.Malformed, "", "more than %d parameters", maxPairs)
 	}
-	var f form
-	var err error
-	if f.query, err = parsePairs(query); err != nil {
-		return nil, err
+	if f.all = f.room[:0]; n > len(f.room) {
+		f.all = make([]pair, 0, n)
 	}
-	if f.body, err = parsePairs(body); err != nil {
-		return nil, err
+	if err := f.add(query); err != nil {
+		return err
 	}
-	switch {
-	case len(f.query) == 0:
-		f.all = f.body
-	case len(f.body) == 0:
-		f.all = f.query
-	default:
-		f.all = slices.Concat(f.query, f.body)
+	inQuery := len(f.all)
+	if err := f.add(body); err != nil {
+		return err
+	}
+	f.query, f.body = f.all[:inQuery:inQuery], f.all[inQuery:]
+	if !f.alike {
+		return nil // What differs before the brackets is at odds in no way.
 	}
 	if err := f.checkOverlap(); err != nil {
-		return nil, err
+		return err
 	}
-	if err := f.checkShape(); err != nil {
-		return nil, err
-	}
-	return &f, nil
+	return f.checkShape()
 }
 
 func countPairs(raw string) int {
@@ -71,33 +92,35 @@ func countPairs(raw string) int {
 	return strings.Count(raw, "&") + 1
 }
 
-func parsePairs(raw string) ([]pair, error) {
+// add appends the parameters of one half, for which there is memory.
+func (f *form) add(raw string) error {
 	if raw == "" {
-		return nil, nil
+		return nil
 	}
-	if err := checkBytes(raw); err != nil {
-		return nil, err
-	}
-	pairs := make([]pair, 0, countPairs(raw))
-	for more := true; more; {
-		segment := raw
-		i := strings.IndexByte(raw, '&')
-		if more = i >= 0; more {
-			segment, raw = raw[:i], raw[i+1:]
+	odd := false
+	for rest, more := raw, true; more; {
+		f.all = append(f.all, pair{})
+		p := &f.all[len(f.all)-1]
+		size, some, err := p.parse(rest)
+		if odd = odd || some&isOdd != 0; err != nil {
+			// What is wrong with the bytes goes before what is wrong with the syntax.
+			if wrong := checkBytes(raw); wrong != nil {
+				return wrong
+			}
+			return err
 		}
-		p, err := parsePair(segment)
-		if err != nil {
-			return nil, err
+		f.alike = f.tops.add(look(p.top())) || f.alike
+		if more = size < len(rest); more {
+			rest = rest[size+len("&"):]
 		}
-		pairs = append(pairs, p)
 	}
-	return pairs, nil
+	if odd {
+		return checkBytes(raw)
+	}
+	return nil
 }
 
 func checkBytes(raw string) error {
-	if isPlainForm(raw) {
-		return nil
-	}
 	if !utf8.ValidString(raw) {
 		return rails.Refusef(spend.Malformed, "", "the parameters are not UTF-8")
 	}
@@ -115,43 +138,51 @@ func checkBytes(raw string) error {
 	return nil
 }
 
-// isPlainForm reports whether raw is ASCII without control bytes and semicolons. It
-// adds up what it finds instead of stopping: most forms are plain.
-func isPlainForm(raw string) bool {
-	var odd byte
-	for i := range len(raw) {
-		odd |= classes[raw[i]]
-	}
-	return odd&isOdd == 0
-}
-
-func parsePair(segment string) (pair, error) {
-	rawName, rawValue, ok := strings.Cut(segment, "=")
-	if !ok {
+// parse reads the parameter that rest begins with. It returns how long that is,
+// and what some of its bytes are.
+func (p *pair) parse(rest string) (size int, some byte, err error) {
+	end, each, some := measure(rest, endsName)
+	if end == len(rest) || rest[end] != '=' {
 		// It is not quoted: without the '=', nobody knows which part is the value.
-		return pair{}, rails.Refusef(spend.Malformed, "", "a parameter has no '='")
+		return end, some, rails.Refusef(spend.Malformed, "", "a parameter has no '='")
 	}
-	codedName, plainName := spelling(rawName, true)
-	name, err := unescape(rawName, codedName)
-	if err != nil {
-		return pair{}, err
-	}
-	codedValue, plainValue := spelling(rawValue, false)
-	value, err := unescape(rawValue, codedValue)
-	if err != nil {
-		return pair{}, err
-	}
-	base := name
-	if !isWord(name) || '0' <= name[0] && name[0] <= '9' {
-		if base, err = checkName(name); err != nil {
-			return pair{}, err
+	length, eachOfValue, someOfValue := measure(rest[end+1:], endsValue)
+	size, some = end+1+length, some|someOfValue
+	p.name = rest[:end]
+	plain := true
+	if each&inName == 0 {
+		var coded bool
+		coded, plain, _ = spelling(p.name, inName)
+		if p.name, err = unescape(p.name, coded); err != nil {
+			return size, some, err
 		}
 	}
-	p := pair{name: name, base: base, value: value}
-	if plainName && plainValue {
-		p.raw = segment
+	p.value = rest[end+1 : size]
+	if eachOfValue&isFree == 0 {
+		var plainValue bool
+		if plainValue, err = p.decode(); err != nil {
+			return size, some, err
+		}
+		plain = plain && plainValue
 	}
-	return p, nil
+	if plain {
+		p.raw = rest[:size]
+	}
+	p.base = len(p.name)
+	if each&inWord == 0 || end == 0 || '0' <= p.name[0] && p.name[0] <= '9' {
+		p.base, err = checkName(p.name)
+	}
+	return size, some, err
+}
+
+// decode decodes the value, or sees that it can be decoded later. It reports
+// whether it is spelled as appendEscaped would spell it.
+func (p *pair) decode() (plain bool, err error) {
+	coded, plain, tame := spelling(p.value, isFree)
+	if p.coded = coded && plain && tame; !p.coded {
+		p.value, err = unescape(p.value, coded)
+	}
+	return plain, err
 }
 
 // shown is a name as a message may repeat it: a card number that stands where a
@@ -171,30 +202,31 @@ func shown(name string) string {
 
 // checkName admits "base" and "base[sub]…[sub]". Bases and subs are lower-case
 // words, as all of Stripe's are, or indices; what stands directly in a
-// metadata hash may be any text without brackets; the last sub may be empty.
-func checkName(name string) (base string, err error) {
+// metadata hash may be any text without brackets; the last sub may be empty. It
+// returns the length of the base.
+func checkName(name string) (int, error) {
 	if name == "" {
-		return "", rails.Refusef(spend.Malformed, "", "a parameter has no name")
+		return 0, rails.Refusef(spend.Malformed, "", "a parameter has no name")
 	}
 	base, rest, err := splitName(name)
 	if err != nil {
-		return "", err
+		return 0, err
 	}
 	if !isWord(base) || '0' <= base[0] && base[0] <= '9' {
-		return "", rails.Refusef(spend.Ambiguous, name, "the parameter name %.80q is not a lower-case word, and parsers mend it differently", shown(name))
+		return 0, rails.Refusef(spend.Ambiguous, name, "the parameter name %.80q is not a lower-case word, and parsers mend it differently", shown(name))
 	}
 	for parent, sub := base, ""; rest != ""; parent = sub {
 		sub, rest = cutSub(rest)
 		switch {
 		case sub == "" && rest != "":
-			return "", rails.Refusef(spend.Ambiguous, name, "the parameter name %.80q has empty brackets in the middle; number the elements", shown(name))
+			return 0, rails.Refusef(spend.Ambiguous, name, "the parameter name %.80q has empty brackets in the middle; number the elements", shown(name))
 		case sub == "" || isWord(sub) && !hasLeadingZero(sub):
 		case parent == "metadata" && isPlainText(sub):
 		default:
-			return "", rails.Refusef(spend.Ambiguous, name, "the parameter name %.80q holds an odd key", shown(name))
+			return 0, rails.Refusef(spend.Ambiguous, name, "the parameter name %.80q holds an odd key", shown(name))
 		}
 	}
-	return base, nil
+	return len(base), nil
 }
 
 // splitName takes a name apart into its base and its brackets, which must pair up
@@ -256,12 +288,12 @@ func (f *form) checkOverlap() error {
 		return nil
 	}
 	inQuery := map[string]bool{}
-	for _, p := range f.query {
-		inQuery[p.base] = true
+	for i := range f.query {
+		inQuery[f.query[i].top()] = true
 	}
-	for _, p := range f.body {
-		if inQuery[p.base] {
-			return rails.Refusef(spend.Ambiguous, p.base, "the parameter %q stands in the query and in the body; send it once", p.base)
+	for i := range f.body {
+		if top := f.body[i].top(); inQuery[top] {
+			return rails.Refusef(spend.Ambiguous, top, "the parameter %q stands in the query and in the body; send it once", top)
 		}
 	}
 	return nil
@@ -272,7 +304,7 @@ func (f *form) checkOverlap() error {
 func (f *form) checkShape() error {
 	var seen shapes
 	for i := range f.all {
-		name, parent := f.all[i].name, f.all[i].base
+		name, parent := f.all[i].name, f.all[i].top()
 		// What is looked at grows from the base, bracket by bracket, to the name.
 		for prefix, rest := parent, name[len(parent):]; ; {
 			shape, sub, behind := "value", "", ""
@@ -347,10 +379,10 @@ func shapeOf(parent, sub string) string {
 // refuseReserved refuses parameters that say again, behind the headers' back,
 // who calls, for whom, at which version or with which method.
 func (f *form) refuseReserved() error {
-	for _, p := range f.all {
-		switch p.base {
+	for i := range f.all {
+		switch top := f.all[i].top(); top {
 		case "_method", "key", "_stripe_account", "_stripe_version":
-			return rails.Refusef(spend.Ambiguous, p.base, "the parameter %q stands for a header or a method in some of Stripe's clients; use the header", p.base)
+			return rails.Refusef(spend.Ambiguous, top, "the parameter %q stands for a header or a method in some of Stripe's clients; use the header", top)
 		}
 	}
 	return nil
@@ -359,16 +391,27 @@ func (f *form) refuseReserved() error {
 // scalar returns the value of the parameter name. A list or a hash of that name
 // is Malformed.
 func (f *form) scalar(name string) (value string, present bool, err error) {
+	if !f.mayHave(name) {
+		return "", false, nil
+	}
 	for i := range f.all {
 		p := &f.all[i]
 		if p.name == name {
-			return p.value, true, nil
+			return p.text(), true, nil
 		}
 		if p.isWithin(name) {
 			return "", false, rails.Refusef(spend.Malformed, name, "the parameter %q must be a single value", name)
 		}
 	}
 	return "", false, nil
+}
+
+// mayHave reports whether the parameter name could be there, in any form.
+func (f *form) mayHave(name string) bool {
+	if i := strings.IndexByte(name, '['); i >= 0 {
+		name = name[:i]
+	}
+	return f.tops.has(look(name))
 }
 
 // isWithin reports whether the parameter is a key or an element of name.
@@ -378,12 +421,20 @@ func (p *pair) isWithin(name string) bool {
 
 // isHash reports whether the parameter name has keys or elements.
 func (f *form) isHash(name string) bool {
-	return slices.ContainsFunc(f.all, func(p pair) bool { return p.isWithin(name) })
+	if !f.mayHave(name) {
+		return false
+	}
+	for i := range f.all {
+		if f.all[i].isWithin(name) {
+			return true
+		}
+	}
+	return false
 }
 
-// canonical returns all parameters sorted by name, elements of one list in their
-// order, so that an SDK's repeat in another order is the same call.
-func (f *form) canonical() []byte {
+// appendCanonical appends all parameters sorted by name, elements of one list in
+// their order, so that an SDK's repeat in another order is the same call.
+func (f *form) appendCanonical(b []byte) []byte {
 	var room [64]int
 	order, size := room[:0], 32 // bytes, for a few escapes
 	for i := range f.all {
@@ -396,9 +447,9 @@ func (f *form) canonical() []byte {
 		}
 		return i - j
 	})
-	b := make([]byte, 0, size)
-	for _, i := range order {
-		if len(b) > 0 {
+	b = slices.Grow(b, size)
+	for n, i := range order {
+		if n > 0 {
 			b = append(b, '&')
 		}
 		b = appendPair(b, &f.all[i])
@@ -406,16 +457,15 @@ func (f *form) canonical() []byte {
 	return b
 }
 
-// sent returns raw where it is the encoding of pairs, and the encoding otherwise.
-func sent(pairs []pair, raw []byte) []byte {
-	if !slices.ContainsFunc(pairs, func(p pair) bool { return p.raw == "" }) {
-		return raw
+// encode returns raw where it is the encoding of pairs, and the encoding otherwise.
+func encode[T string | []byte](pairs []pair, raw T) T {
+	for i := range pairs {
+		if pairs[i].raw == "" {
+			return T(appendPairs(nil, pairs))
+		}
 	}
-	return appendPairs(nil, pairs)
+	return raw
 }
-
-// encode writes pairs in their order.
-func encode(pairs []pair) string { return string(appendPairs(nil, pairs)) }
 
 // appendPairs writes pairs in their order: brackets as they are, as all of
 // Stripe's SDKs write them, and everything else that is not unreserved as %XX.
@@ -433,6 +483,6 @@ func appendPair(b []byte, p *pair) []byte {
 	if p.raw != "" {
 		return append(b, p.raw...)
 	}
-	b = append(appendEscaped(b, p.name, true), '=')
-	return appendEscaped(b, p.value, false)
+	b = append(appendEscaped(b, p.name, inName), '=')
+	return appendEscaped(b, p.text(), isFree)
 }

@@ -41,11 +41,67 @@ const (
 
 // fieldName is the name of a field that is looked at.
 func fieldName(field int) string {
-	return [lookedAt]string{
-		"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "Content-Encoding",
-		"Content-Type", "Authorization", "Idempotency-Key", "Stripe-Version", "Stripe-Account", "Stripe-Context",
-		"Outgo-Merchant", "Outgo-Category", "Outgo-Reason", "Outgo-Task", "Outgo-Request", "Outgo-Authorization",
-	}[field]
+	switch field {
+	case methodOverride:
+		return "X-HTTP-Method-Override"
+	case methodAlias:
+		return "X-HTTP-Method"
+	case overrideMethod:
+		return "X-Method-Override"
+	case contentEncoding:
+		return "Content-Encoding"
+	case contentType:
+		return "Content-Type"
+	case authorization:
+		return "Authorization"
+	case idempotencyKey:
+		return "Idempotency-Key"
+	case stripeVersion:
+		return "Stripe-Version"
+	case stripeAccount:
+		return "Stripe-Account"
+	case stripeContext:
+		return "Stripe-Context"
+	case outgoMerchant:
+		return "Outgo-Merchant"
+	case outgoCategory:
+		return "Outgo-Category"
+	case outgoReason:
+		return "Outgo-Reason"
+	case outgoTask:
+		return "Outgo-Task"
+	case outgoRequest:
+		return "Outgo-Request"
+	case outgoAuthorization:
+		return "Outgo-Authorization"
+	}
+	return ""
+}
+
+// candidates returns the first of the fields that a name may resemble, and the one
+// behind the last of them, by the letter that it starts with.
+func candidates(name string) (from, to int) {
+	if name == "" {
+		return 0, 0
+	}
+	switch name[0] | 0x20 {
+	case 'x':
+		return methodOverride, contentEncoding
+	case 'c':
+		return contentEncoding, authorization
+	case 'a':
+		return authorization, idempotencyKey
+	case 'i':
+		return idempotencyKey, stripeVersion
+	case 's':
+		return stripeVersion, outgoMerchant
+	case 'o':
+		return outgoMerchant, lookedAt
+	}
+	if name[0] >= 0x80 {
+		return 0, lookedAt // It may fold to any letter.
+	}
+	return 0, 0
 }
 
 // fields are those of a call's header fields that are looked at.
@@ -58,11 +114,8 @@ type fields [lookedAt]struct {
 func (f *fields) read(header []rails.Field) {
 	for i := range header {
 		name := header[i].Name
-		ascii := isVisible(name)
-		for field := range lookedAt {
-			if ascii && len(name) != len(fieldName(field)) {
-				continue // only letters outside ASCII fold to one of another length
-			}
+		from, to := candidates(name)
+		for field := from; field < to; field++ {
 			like, equal := resembles(name, fieldName(field))
 			if !like {
 				continue
@@ -82,7 +135,7 @@ func (f *fields) read(header []rails.Field) {
 func resembles(header, name string) (like, equal bool) {
 	if len(header) != len(name) {
 		// A letter outside ASCII may fold to one inside, and is longer.
-		like = len(header) > len(name) && (header[0] >= 0x80 || header[0]|0x20 == name[0]|0x20) &&
+		like = len(header) > len(name) && !isVisible(header) &&
 			strings.EqualFold(strings.ReplaceAll(header, "_", "-"), name)
 		return like, false
 	}
@@ -100,31 +153,28 @@ func resembles(header, name string) (like, equal bool) {
 	return true, equal
 }
 
-// readHead refuses headers that servers weigh differently and returns the rest.
-func readHead(c *rails.Call) (head, error) {
+// read refuses headers that servers weigh differently and takes in the rest.
+func (h *head) read(c *rails.Call) (err error) {
 	var f fields
 	f.read(c.Header)
 	if err := f.check(); err != nil {
-		return head{}, err
+		return err
 	}
 	if err := f.checkContent(len(c.Body)); err != nil {
-		return head{}, err
+		return err
 	}
-	h := head{mode: modeOf(f[authorization].value), key: f[idempotencyKey].value, version: f[stripeVersion].value}
+	h.mode, h.key, h.version = modeOf(f[authorization].value), f[idempotencyKey].value, f[stripeVersion].value
 	if len(h.key) > 255 || !isVisible(h.key) {
-		return head{}, rails.Refusef(spend.Malformed, "Idempotency-Key", "the Idempotency-Key must be at most 255 bytes of visible ASCII")
+		return rails.Refusef(spend.Malformed, "Idempotency-Key", "the Idempotency-Key must be at most 255 bytes of visible ASCII")
 	}
-	if len(h.version) > 255 || !isVisible(strings.ReplaceAll(h.version, " ", "")) {
-		return head{}, rails.Refusef(spend.Malformed, "Stripe-Version", "the Stripe-Version must be visible ASCII")
+	if len(h.version) > 255 || !isVisible(h.version) && !isVisible(strings.ReplaceAll(h.version, " ", "")) {
+		return rails.Refusef(spend.Malformed, "Stripe-Version", "the Stripe-Version must be visible ASCII")
 	}
-	var err error
 	if h.account, err = accountOf(f[stripeAccount].value, f[stripeContext].value); err != nil {
-		return head{}, err
+		return err
 	}
-	if h.claims, err = f.claims(); err != nil {
-		return head{}, err
-	}
-	return h, nil
+	h.claims, err = f.claims()
+	return err
 }
 
 // check refuses what names another method, and what changes the meaning of a call
@@ -200,6 +250,9 @@ func modeOf(authorization string) spend.Mode {
 // accountOf returns on whose behalf the call acts. A context ("acct_a/acct_b")
 // supersedes an account at Stripe, so only one of the two is admitted.
 func accountOf(account, context string) (string, error) {
+	if account == "" && context == "" {
+		return "", nil
+	}
 	if account != "" && context != "" {
 		return "", rails.Refusef(spend.Ambiguous, "Stripe-Context", "Stripe-Account and Stripe-Context name two acting accounts; send one")
 	}
@@ -221,50 +274,62 @@ func accountOf(account, context string) (string, error) {
 
 // claims reads the claims in Outgo-* headers, merchant and category in their
 // normal form.
-func (f *fields) claims() (spend.Claims, error) {
-	var v [6]string
-	for i := range v {
-		claim := &f[outgoMerchant+i]
+func (f *fields) claims() (c spend.Claims, err error) {
+	for field := outgoMerchant; field < lookedAt; field++ {
+		claim := &f[field]
 		if claim.lines == 0 {
 			continue
 		}
-		header := fieldName(outgoMerchant + i)
+		header := fieldName(field)
 		if claim.lines > 1 {
 			return spend.Claims{}, rails.Refusef(spend.Ambiguous, header, "the header %s stands %d times; send it once", header, claim.lines)
 		}
 		if err := checkClaim(header, claim.value); err != nil {
 			return spend.Claims{}, err
 		}
-		v[i] = strings.TrimSpace(claim.value)
+		switch value := strings.TrimSpace(claim.value); field {
+		case outgoMerchant:
+			c.Merchant = spend.NormalMerchant(value)
+		case outgoCategory:
+			c.Category = normalCategory(value)
+		case outgoReason:
+			c.Reason = value
+		case outgoTask:
+			c.Task = value
+		case outgoRequest:
+			c.Request = spend.ID(value)
+		case outgoAuthorization:
+			c.Authorization = value
+		}
 	}
-	return spend.Claims{
-		Merchant: spend.NormalMerchant(v[0]), Category: normalCategory(v[1]), Reason: v[2], Task: v[3],
-		Request: spend.ID(v[4]), Authorization: v[5],
-	}, nil
+	return c, nil
 }
 
 // mergeClaims adds what metadata claims, and refuses two claims that differ: to
 // pick one would let the agent show a reviewer one word and Stripe another.
-func mergeClaims(claims spend.Claims, f *form) (_ spend.Claims, err error) {
+func mergeClaims(claims *spend.Claims, f *form) (err error) {
+	if !f.mayHave("metadata") {
+		return nil
+	}
 	if claims.Merchant, err = f.mergeClaim("metadata[merchant]", "Outgo-Merchant", spend.NormalMerchant, claims.Merchant); err != nil {
-		return spend.Claims{}, err
+		return err
 	}
 	if claims.Category, err = f.mergeClaim("metadata[category]", "Outgo-Category", normalCategory, claims.Category); err != nil {
-		return spend.Claims{}, err
+		return err
 	}
 	id, err := f.mergeClaim("metadata[outgo_request]", "Outgo-Request", strings.TrimSpace, string(claims.Request))
-	if err != nil {
-		return spend.Claims{}, err
-	}
 	claims.Request = spend.ID(id)
-	return claims, nil
+	return err
 }
 
 // mergeClaim returns the claim in the parameter key, or the one that a header makes.
 func (f *form) mergeClaim(key, header string, normal func(string) string, claimed string) (string, error) {
-	value, _, err := f.scalar(key)
+	value, present, err := f.scalar(key)
 	if err != nil {
 		return "", err
+	}
+	if !present {
+		return claimed, nil
 	}
 	if err := checkClaim(key, value); err != nil {
 		return "", err

@@ -18,7 +18,7 @@ type operation struct {
 
 // reading is a call under the eyes of its operation.
 type reading struct {
-	form    *form
+	form    form
 	id      string // the object that the path names, or ""
 	version string // Stripe-Version, or ""
 	facts   []rails.Fact
@@ -126,7 +126,7 @@ func createPaymentIntent(x *reading) (effect, error) {
 	if err != nil {
 		return effect{}, err
 	}
-	payee, err := chargePayee(x.form)
+	payee, err := chargePayee(&x.form)
 	if err != nil {
 		return effect{}, err
 	}
@@ -162,7 +162,7 @@ func createCharge(x *reading) (effect, error) {
 	if err != nil {
 		return effect{}, err
 	}
-	payee, err := chargePayee(x.form)
+	payee, err := chargePayee(&x.form)
 	if err != nil {
 		return effect{}, err
 	}

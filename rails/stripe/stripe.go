@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/outgo/outgo/engine/spend"
@@ -33,10 +34,12 @@ type Options struct {
 	Hosts []string
 }
 
-// Rail understands Stripe. It holds no state and is safe for concurrent use.
+// Rail understands Stripe. It remembers nothing of a call and is safe for concurrent
+// use.
 type Rail struct {
 	categories map[string]string
 	hosts      []string
+	readings   sync.Pool // of *reading, all empty
 }
 
 var _ rails.Rail = (*Rail)(nil)
@@ -44,6 +47,7 @@ var _ rails.Rail = (*Rail)(nil)
 // New returns the rail.
 func New(o Options) *Rail {
 	r := &Rail{categories: map[string]string{}, hosts: append([]string{"api.stripe.com"}, o.Hosts...)}
+	r.readings.New = func() any { return new(reading) }
 	for operation, category := range o.Categories {
 		r.categories[operation] = normalCategory(category)
 	}
@@ -91,40 +95,53 @@ func (r *Rail) Intent(c *rails.Call, facts []rails.Fact) (rails.Judgement, error
 	if err != nil {
 		return rails.Judgement{}, err
 	}
-	in := spend.Intent{Rail: "stripe", Network: "stripe", Operation: op.name, Class: op.class}
+	j := rails.Judgement{Intent: spend.Intent{Rail: "stripe", Network: "stripe", Operation: op.name, Class: op.class}}
 	if op.class == spend.Read {
-		return rails.Judgement{Intent: in, Query: c.Query, Body: c.Body}, nil
+		j.Query, j.Body = c.Query, c.Body
+		return j, nil
 	}
-	h, err := readHead(c)
+	x := r.readings.Get().(*reading) //nolint:forcetypeassert // nothing else is put in
+	x.id, x.facts = id, facts
+	err = r.read(&j, c, x, op)
+	*x = reading{}
+	r.readings.Put(x)
 	if err != nil {
 		return rails.Judgement{}, err
 	}
-	f, err := parseForm(c.Query, string(c.Body))
-	if err != nil {
-		return rails.Judgement{}, err
+	return j, nil
+}
+
+// read fills in j with what a write of an operation says. The form of x is empty.
+func (r *Rail) read(j *rails.Judgement, c *rails.Call, x *reading, op operation) error {
+	var h head
+	if err := h.read(c); err != nil {
+		return err
 	}
-	if err := f.refuseReserved(); err != nil {
-		return rails.Judgement{}, err
+	if err := x.form.read(c.Query, string(c.Body)); err != nil {
+		return err
 	}
-	in.Mode, in.ActingAccount = h.mode, h.account
-	if in.Claims, err = mergeClaims(h.claims, f); err != nil {
-		return rails.Judgement{}, err
+	if err := x.form.refuseReserved(); err != nil {
+		return err
 	}
-	j := rails.Judgement{
-		// Bytes that equal the canonical encoding are the agent's own.
-		Query: encode(f.query), Body: sent(f.body, c.Body), Canonical: f.canonical(),
-		Key: h.key, KeyHeader: "Idempotency-Key", Version: h.version, Replayable: replayable,
+	if err := mergeClaims(&h.claims, &x.form); err != nil {
+		return err
 	}
+	in := &j.Intent
+	in.Mode, in.ActingAccount, in.Claims = h.mode, h.account, h.claims
+	// Bytes that equal the canonical encoding are the agent's own.
+	j.Query, j.Body = encode(x.form.query, c.Query), encode(x.form.body, c.Body)
+	j.Canonical = x.form.appendCanonical(c.Room[:0])
+	j.Key, j.KeyHeader, j.Version, j.Replayable = h.key, "Idempotency-Key", h.version, replayable
 	if op.read != nil {
-		e, err := op.read(&reading{form: f, id: id, version: h.version, facts: facts})
+		x.version = h.version
+		e, err := op.read(x)
 		if err != nil {
-			return rails.Judgement{}, err
+			return err
 		}
-		in.Class, in.Object, j.Lookups = e.class, e.object, e.lookups
-		in.Legs = e.legs
+		in.Class, in.Object, in.Legs, j.Lookups = e.class, e.object, e.legs, e.lookups
 		for i := range in.Legs {
 			leg := &in.Legs[i]
-			r.describe(leg, op.name, in.Claims)
+			r.describe(leg, op.name, &in.Claims)
 			if leg.Kind == spend.Charge && leg.Payee == "" {
 				// A Connect call charges for the account that acts, the last of a context.
 				leg.Payee = in.ActingAccount[strings.LastIndexByte(in.ActingAccount, '/')+1:]
@@ -132,10 +149,9 @@ func (r *Rail) Intent(c *rails.Call, facts []rails.Fact) (rails.Judgement, error
 		}
 	}
 	if len(c.Body) > maxShared {
-		unshare(&in)
+		unshare(in)
 	}
-	j.Intent = in
-	return j, nil
+	return nil
 }
 
 // maxShared is the longest body, in bytes, that an intent may keep in memory by
@@ -208,7 +224,7 @@ func namesMethod(query string) bool {
 }
 
 // describe fills in what a leg's operation does not tell from the wire.
-func (r *Rail) describe(leg *spend.Leg, operation string, claims spend.Claims) {
+func (r *Rail) describe(leg *spend.Leg, operation string, claims *spend.Claims) {
 	if claims.Merchant != "" {
 		leg.Merchant, leg.ClaimedMerchant = claims.Merchant, true
 	}
