@@ -88,11 +88,12 @@ type exchange struct {
 	reply   rails.Reply    // the provider's as the rail reads it
 	parts   [5]string      // memory for what is digested
 	scratch []byte         // memory for what is hashed, or encoded and copied
+	form    []byte         // memory for the canonical form of the call's parameters
 }
 
-// exchanges are those that have ended, without anything but memory: every call needs two
+// exchanges are those that have ended, without anything but memory: every call needs three
 // kilobytes of it, and none keeps them.
-var exchanges = sync.Pool{New: func() any { return new(exchange) }}
+var exchanges = sync.Pool{New: func() any { return &exchange{form: make([]byte, 0, 1<<10)} }}
 
 // maxScratch is the longest scratch that is kept for another call.
 const maxScratch = 16 << 10
@@ -118,7 +119,7 @@ func (p *Proxy) newExchange(w *wire, r *route, host, agent string) *exchange {
 	x := exchanges.Get().(*exchange) //nolint:forcetypeassert // nothing else is put in
 	x.p, x.w, x.route, x.rail, x.agent = p, w, r, r.Rail, agent
 	x.port, x.plain, x.start = w.port, w.plain, p.clock()
-	x.call.Host, x.call.Method, x.call.Header = host, w.head.method, w.head.fields
+	x.call.Host, x.call.Method, x.call.Header, x.call.Room = host, w.head.method, w.head.fields, x.form
 	x.line.Agent, x.line.Rail, x.line.Host, x.line.Method = agent, r.Rail.Name(), host, w.head.method
 	return x
 }
@@ -200,7 +201,7 @@ func (x *exchange) free() {
 		scratch = nil
 	}
 	x.out.Reset()
-	*x = exchange{scratch: scratch, out: x.out}
+	*x = exchange{scratch: scratch, form: x.form, out: x.out}
 	exchanges.Put(x)
 }
 

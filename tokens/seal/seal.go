@@ -118,11 +118,12 @@ func (k *Key) Digest(label string, parts ...string) string {
 	m.hash.Write(m.buf)
 	clear(m.buf) // what was digested does not stay in memory
 	sum := m.hash.Sum(m.buf[:0])
-	text := hex.EncodeToString(sum)
+	var text [2 * sha256.Size]byte
+	hex.Encode(text[:], sum)
 	m.hash.Reset()
 	m.buf = m.buf[:0]
 	pool.(*sync.Pool).Put(m)
-	return text
+	return string(text[:])
 }
 
 // mac is an HMAC under the subkey of a label, and room for its input. Deriving
