@@ -41,18 +41,16 @@ type Input struct {
 	FeeCap spend.Amount
 }
 
-// evaluation is a verdict in the making.
-type evaluation struct {
-	in *Input
-	v  spend.Verdict
-}
+// evaluation is a verdict in the making. What it is made of is handed to each method
+// beside it, so that it takes no memory of its own.
+type evaluation struct{ v spend.Verdict }
 
 // Evaluate judges in.Intent and returns every rule that applied, with the
 // decision drawn from them, and what the limited budgets of the matching
 // policies held. Reads and writes that move no money are allowed without rules.
 // The order of in.Policies makes no difference.
 func Evaluate(in Input) spend.Verdict {
-	e := evaluation{in: &in, v: spend.Verdict{At: in.Now}}
+	e := evaluation{spend.Verdict{At: in.Now}}
 	if c := in.Intent.Class; c == spend.Read || c == spend.Other {
 		e.v.Conclude()
 		return e.v
@@ -60,8 +58,9 @@ func Evaluate(in Input) spend.Verdict {
 	if in.Frozen || in.Unfit != "" {
 		e.add(spend.Rule{Code: spend.Frozen, Decision: spend.Deny, Value: in.Unfit})
 	}
-	matched := matching(in.Policies, in.Intent)
-	e.coverage(matched)
+	var room [8]*Policy
+	matched := appendMatching(room[:0], in.Policies, in.Intent)
+	e.coverage(&in, matched)
 	if in.Intent.Class == spend.Unrecognised {
 		e.add(spend.Rule{Code: spend.RequiresApproval, Decision: spend.RequireApproval, Asked: "unrecognised", Value: in.Intent.Operation})
 	}
@@ -74,30 +73,31 @@ func Evaluate(in Input) spend.Verdict {
 			u = in.Usage(p.ID)
 		}
 		e.v.Policies = append(e.v.Policies, spend.PolicyRef{ID: p.ID, Name: p.Name, Version: p.Version})
-		e.lists(p)
-		e.capability(p)
-		e.velocity(p, &u)
-		if err := e.money(p, &u); err != nil {
+		e.lists(in.Intent, p)
+		e.capability(in.Intent, p)
+		e.velocity(&in, p, &u)
+		if err := e.money(in.Intent, p, &u); err != nil {
 			e.addUncountable(p)
 		}
-		e.balances(p, &u)
+		e.v.Balances = p.AppendBalances(e.v.Balances, &u)
 	}
 	e.v.Conclude()
 	return e.v
 }
 
-// matching returns the policies that apply, in an order that depends on them
-// alone, so that two verdicts over the same policies are the same bytes.
-func matching(policies []*Policy, in *spend.Intent) []*Policy {
-	var matched []*Policy
+// appendMatching appends, to none, the policies that apply, in an order that depends
+// on them alone, so that two verdicts over the same policies are the same bytes.
+func appendMatching(matched, policies []*Policy, in *spend.Intent) []*Policy {
 	for _, p := range policies {
 		if p.Matches(in) {
 			matched = append(matched, p)
 		}
 	}
-	slices.SortFunc(matched, func(a, b *Policy) int {
-		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Name, b.Name))
-	})
+	if len(matched) > 1 {
+		slices.SortFunc(matched, func(a, b *Policy) int {
+			return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Name, b.Name))
+		})
+	}
 	return matched
 }
 
@@ -117,47 +117,48 @@ func (e *evaluation) addFor(p *Policy, r spend.Rule) {
 // coverage sees to it that each leg is covered by some policy. A spend that
 // does not say what it moves is covered by none; capabilities and unrecognised
 // calls may have no legs but need a policy that matches.
-func (e *evaluation) coverage(matched []*Policy) {
-	in := e.in.Intent
-	if len(in.Legs) == 0 {
-		if len(matched) == 0 || in.Class != spend.Capability && in.Class != spend.Unrecognised {
-			e.addUnmatched("")
+func (e *evaluation) coverage(in *Input, matched []*Policy) {
+	legs, class := in.Intent.Legs, in.Intent.Class
+	if len(legs) == 0 {
+		if len(matched) == 0 || class != spend.Capability && class != spend.Unrecognised {
+			e.addUnmatched(in, "")
 		}
 		return
 	}
-	fees, sound := spend.NewAmount(e.in.FeeCap.Unit(), 0), true
-	for i := range in.Legs {
-		l := &in.Legs[i]
-		if slices.ContainsFunc(matched, func(p *Policy) bool { return p.covers(*l) }) {
+	var fees spend.Amount
+	sound := true
+	for i := range legs {
+		l := &legs[i]
+		if slices.ContainsFunc(matched, func(p *Policy) bool { return p.covers(l) }) {
 			continue
 		}
-		if l.Kind != spend.Fee || l.Amount.IsZero() || e.in.FeeCap.IsZero() || len(matched) == 0 {
-			e.addUnmatched(l.Amount.Unit())
+		if l.Kind != spend.Fee || l.Amount.IsZero() || in.FeeCap.IsZero() || len(matched) == 0 {
+			e.addUnmatched(in, l.Amount.Unit())
 			continue
 		}
 		if l.Amount.Sign() == 0 {
 			continue // Nought fits a cap of any unit.
 		}
 		fee := l.Amount
-		if fee.Unit() != e.in.FeeCap.Unit() {
+		if fee.Unit() != in.FeeCap.Unit() {
 			fee = l.Value
 		}
-		sum, err := fees.Add(fee)
+		sum, err := orNought(fees, in.FeeCap.Unit()).Add(fee)
 		if err != nil || l.Amount.Sign() < 0 {
 			sound = false
-			e.add(spend.Rule{Code: spend.FeeTooHigh, Decision: spend.Deny, Limit: e.in.FeeCap, Amount: l.Amount})
+			e.add(spend.Rule{Code: spend.FeeTooHigh, Decision: spend.Deny, Limit: in.FeeCap, Amount: l.Amount})
 			continue
 		}
 		fees = sum
 	}
-	if sound && fees.Sign() > 0 && !fees.Fits(e.in.FeeCap) {
-		e.add(spend.Rule{Code: spend.FeeTooHigh, Decision: spend.Deny, Limit: e.in.FeeCap, Amount: fees})
+	if sound && fees.Sign() > 0 && !fees.Fits(in.FeeCap) {
+		e.add(spend.Rule{Code: spend.FeeTooHigh, Decision: spend.Deny, Limit: in.FeeCap, Amount: fees})
 	}
 }
 
-func (e *evaluation) addUnmatched(unit string) {
+func (e *evaluation) addUnmatched(in *Input, unit string) {
 	r := spend.Rule{Code: spend.NoActivePolicy, Decision: spend.Deny, Value: unit}
-	if e.in.Unmatched == spend.RequireApproval {
+	if in.Unmatched == spend.RequireApproval {
 		r.Decision, r.Asked = spend.RequireApproval, "unmatched"
 	}
 	e.add(r)
@@ -165,10 +166,8 @@ func (e *evaluation) addUnmatched(unit string) {
 
 // capability judges what gives away future spending power: by the class, and by
 // an allowance among the legs of a call whose class is graver.
-func (e *evaluation) capability(p *Policy) {
-	in := e.in.Intent
-	if in.Class != spend.Capability &&
-		!slices.ContainsFunc(in.Legs, func(l spend.Leg) bool { return l.Kind == spend.Allowance }) {
+func (e *evaluation) capability(in *spend.Intent, p *Policy) {
+	if in.Class != spend.Capability && !anyLeg(in.Legs, func(l *spend.Leg) bool { return l.Kind == spend.Allowance }) {
 		return
 	}
 	switch p.Capabilities {
@@ -182,9 +181,9 @@ func (e *evaluation) capability(p *Policy) {
 
 // velocity judges the rate of the payments that p covers some leg of, and of
 // calls without legs. Waiting does not help where none is allowed at all.
-func (e *evaluation) velocity(p *Policy, u *Usage) {
-	legs := e.in.Intent.Legs
-	if e.in.Counted || len(legs) > 0 && !slices.ContainsFunc(legs, p.covers) {
+func (e *evaluation) velocity(in *Input, p *Policy, u *Usage) {
+	legs := in.Intent.Legs
+	if in.Counted || len(legs) > 0 && !anyLeg(legs, p.covers) {
 		return
 	}
 	judge := func(code spend.Code, bound *int, used int, free time.Time) {
@@ -198,4 +197,14 @@ func (e *evaluation) velocity(p *Policy, u *Usage) {
 	}
 	judge(spend.VelocityLimitMinute, p.PerMinute, u.Minute, u.MinuteFree)
 	judge(spend.VelocityLimitHour, p.PerHour, u.Hour, u.HourFree)
+}
+
+// anyLeg reports whether what is true of any leg.
+func anyLeg(legs []spend.Leg, what func(*spend.Leg) bool) bool {
+	for i := range legs {
+		if what(&legs[i]) {
+			return true
+		}
+	}
+	return false
 }

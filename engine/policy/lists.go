@@ -11,10 +11,13 @@ import (
 // a leg does not name is on no list: it is not blocked, and not allowed where
 // only listed ones are. Fees are the exception to the latter, because the
 // network or provider that takes them is nobody's choice.
-func (e *evaluation) lists(p *Policy) {
-	for i := range e.in.Intent.Legs {
-		l := &e.in.Intent.Legs[i]
-		if !p.covers(*l) {
+func (e *evaluation) lists(in *spend.Intent, p *Policy) {
+	if len(p.BlockedMerchants)+len(p.AllowedMerchants)+len(p.BlockedCategories)+len(p.AllowedCategories)+len(p.AllowedPayees) == 0 {
+		return
+	}
+	for i := range in.Legs {
+		l := &in.Legs[i]
+		if !p.covers(l) {
 			continue
 		}
 		merchant, category := l.Merchant, l.Category

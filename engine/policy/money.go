@@ -13,12 +13,12 @@ const largest = "115792089237316195423570985008687907853269984665640564039457584
 // money judges the amounts that p covers. Allowances count at full size beside
 // charges, since whoever holds one may take it today, and against the exposure
 // limit as well. An error means that something cannot be added up or compared.
-func (e *evaluation) money(p *Policy, u *Usage) error {
-	total, charged, err := p.Charge(e.in.Intent)
+func (e *evaluation) money(in *spend.Intent, p *Policy, u *Usage) error {
+	total, charged, err := p.Charge(in)
 	if err != nil {
 		return err
 	}
-	allowed, exposed, err := p.Exposure(e.in.Intent)
+	allowed, exposed, err := p.Exposure(in)
 	if err != nil {
 		return err
 	}
@@ -87,28 +87,23 @@ func (e *evaluation) addUncountable(p *Policy) {
 	e.addFor(p, spend.Rule{Code: spend.ExceedsSingleLimit, Decision: spend.Deny, Limit: limit, Amount: spend.Unlimited(p.Unit)})
 }
 
-// balances notes what each limited budget of p held.
-func (e *evaluation) balances(p *Policy, u *Usage) {
-	e.v.Balances = p.AppendBalances(e.v.Balances, u)
-}
-
 // AppendBalances appends what each limited budget of p holds.
 func (p *Policy) AppendBalances(found []spend.Balance, u *Usage) []spend.Balance {
 	found = slices.Grow(found, p.limits())
-	note := func(period string, limit, used spend.Amount, resets time.Time) {
-		if limit.IsZero() {
-			return
-		}
-		used = orNought(used, p.Unit)
-		found = append(found, spend.Balance{
-			Policy: p.Name, PolicyID: p.ID, Period: period,
-			Limit: limit, Used: used, Remaining: left(limit, used), Resets: resets,
-		})
+	found = p.appendBalance(found, "day", &p.Daily, &u.Day, u.DayEnds)
+	found = p.appendBalance(found, "month", &p.Monthly, &u.Month, u.MonthEnds)
+	return p.appendBalance(found, "exposure", &p.MaxExposure, &u.Exposure, time.Time{})
+}
+
+func (p *Policy) appendBalance(found []spend.Balance, period string, limit, used *spend.Amount, resets time.Time) []spend.Balance {
+	if limit.IsZero() {
+		return found
 	}
-	note("day", p.Daily, u.Day, u.DayEnds)
-	note("month", p.Monthly, u.Month, u.MonthEnds)
-	note("exposure", p.MaxExposure, u.Exposure, time.Time{})
-	return found
+	holds := orNought(*used, p.Unit)
+	return append(found, spend.Balance{
+		Policy: p.Name, PolicyID: p.ID, Period: period,
+		Limit: *limit, Used: holds, Remaining: left(*limit, holds), Resets: resets,
+	})
 }
 
 // limits is how many of p's budgets are limited.

@@ -211,7 +211,6 @@ func (p *Policy) share(l *spend.Leg) (spend.Amount, bool) {
 	return spend.Amount{}, false
 }
 
-func (p *Policy) covers(l spend.Leg) bool {
-	_, ok := p.share(&l)
-	return ok
+func (p *Policy) covers(l *spend.Leg) bool {
+	return p.Unit != "" && (p.Unit == l.Amount.Unit() || p.Unit == l.Value.Unit())
 }

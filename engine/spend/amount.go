@@ -24,6 +24,9 @@ type Amount struct {
 // codes in upper case, asset ids (CAIP-19) as they stand but for the eth:
 // shorthand of eip155:.
 func NormalUnit(unit string) string {
+	if isCode(unit) {
+		return unit
+	}
 	if strings.IndexByte(unit, ':') < 0 {
 		return strings.ToUpper(unit)
 	}
@@ -31,6 +34,16 @@ func NormalUnit(unit string) string {
 		return "eip155:" + rest
 	}
 	return unit
+}
+
+// isCode reports whether a unit is spelled in upper case alone, as codes are.
+func isCode(unit string) bool {
+	for i := range len(unit) {
+		if unit[i] < 'A' || unit[i] > 'Z' {
+			return false
+		}
+	}
+	return true
 }
 
 // NewAmount returns n of the smallest unit of unit.
@@ -91,7 +104,7 @@ func (a Amount) Unit() string { return a.unit }
 
 // IsZero reports whether a is the zero Amount, which has no unit: no amount is
 // known. For the number nought see Sign.
-func (a Amount) IsZero() bool { return a == Amount{} }
+func (a Amount) IsZero() bool { return a.unit == "" && a == Amount{} }
 
 // IsUnlimited reports whether a fits no limit.
 func (a Amount) IsUnlimited() bool { return a.unlimited }
@@ -134,6 +147,22 @@ func (a Amount) Add(b Amount) (Amount, error) {
 	if a.unit != b.unit {
 		return Amount{}, fmt.Errorf("add %s and %s: %w: units differ", a, b, Invalid)
 	}
+	if a.isPlain() && b.isPlain() {
+		if n, carry := bits.Add64(a.mag[0], b.mag[0], 0); carry == 0 {
+			return Amount{unit: a.unit, mag: [4]uint64{n}}, nil
+		}
+	}
+	return a.add(b)
+}
+
+// isPlain reports whether a is a number that is not negative and fits in a limb, as
+// nearly all are.
+func (a *Amount) isPlain() bool {
+	return a.mag[1]|a.mag[2]|a.mag[3] == 0 && !a.neg && !a.unlimited
+}
+
+// add is Add for amounts of one unit, however large.
+func (a Amount) add(b Amount) (Amount, error) {
 	if a.unlimited || b.unlimited {
 		return Amount{unit: a.unit, unlimited: true}, nil
 	}
@@ -162,6 +191,9 @@ func (a Amount) Add(b Amount) (Amount, error) {
 
 // Sub returns a-b under the rules of Add. Taking unlimited away is Invalid.
 func (a Amount) Sub(b Amount) (Amount, error) {
+	if a.unit == b.unit && a.isPlain() && b.isPlain() && a.mag[0] >= b.mag[0] {
+		return Amount{unit: a.unit, mag: [4]uint64{a.mag[0] - b.mag[0]}}, nil
+	}
 	if b.unlimited {
 		return Amount{}, fmt.Errorf("subtract unlimited from %s: %w", a, Invalid)
 	}
