@@ -44,7 +44,7 @@ func TestAllowedPaymentIsForwardedOnceAndSettled(t *testing.T) {
 		t.Errorf("outcomes = %+v", o)
 	}
 	l := w.observed(1)[0]
-	if l.Decision != "forwarded" || l.Class != spend.Spend || l.Operation != "pay" || !slices.Equal(l.Amounts, []string{"500 USD"}) || l.Status != 200 || l.Request != "req-1" || l.Path != "/pay" {
+	if l.Decision != "forwarded" || l.Class != spend.Spend || l.Operation != "pay" || len(l.Legs) != 1 || l.Legs[0].Amount.String() != "500 USD" || l.Status != 200 || l.Request != "req-1" || l.Path != "/pay" {
 		t.Errorf("line = %+v", l)
 	}
 }

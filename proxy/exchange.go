@@ -213,9 +213,7 @@ func (x *exchange) account() {
 	if x.judged.Intent.Class != "" {
 		l.Class = x.judged.Intent.Class
 	}
-	for i := range x.judged.Intent.Legs {
-		l.Amounts = append(l.Amounts, x.judged.Intent.Legs[i].Amount.String())
-	}
+	l.Legs = x.judged.Intent.Legs
 	now := x.p.clock()
 	if !x.held.IsZero() {
 		l.Held = now.Sub(x.held)

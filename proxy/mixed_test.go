@@ -220,8 +220,8 @@ func TestNoCallGetsWhatIsAnothers(t *testing.T) {
 		t.Errorf("%d requests with %d outcomes, of %d calls", len(m.intents), len(m.outcomes), callers*calls)
 	}
 	for _, l := range m.observed(callers * calls) {
-		if l.Request != "" && (len(l.Amounts) != 1 || l.Amounts[0] != strconv.Itoa(number(m.intents[l.Request]))+" USD") {
-			t.Errorf("the line of call %d says %v", number(m.intents[l.Request]), l.Amounts)
+		if l.Request != "" && (len(l.Legs) != 1 || l.Legs[0].Amount.String() != strconv.Itoa(number(m.intents[l.Request]))+" USD") {
+			t.Errorf("the line of call %d says %v", number(m.intents[l.Request]), l.Legs)
 		}
 	}
 }

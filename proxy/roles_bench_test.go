@@ -268,7 +268,7 @@ func (r role) serveProxy(b *testing.B, gate proxy.Gate, key *seal.Key, release f
 // syncing; stop writes the last ones.
 func observeInto(f *os.File) (observe func(proxy.Line), stop func() error) {
 	buffered := &zapcore.BufferedWriteSyncer{WS: zapcore.AddSync(struct{ io.Writer }{f}), Size: 64 << 10, FlushInterval: 100 * time.Millisecond}
-	to := zap.New(zapcore.NewCore(proxy.LineEncoder(), buffered, zap.InfoLevel))
+	to := zap.New(proxy.LineCore(buffered))
 	return func(l proxy.Line) { proxy.LogLine(to, "call", &l) }, buffered.Stop
 }
 

@@ -196,7 +196,7 @@ func TestStripesObjectsAreLookedUpBeforeTheyArePaid(t *testing.T) {
 	if status != 200 || v["status"] != "succeeded" {
 		t.Fatalf("its confirmation: %d %v", status, v)
 	}
-	if l := s.observed(2)[1]; l.Decision != "forwarded" || len(l.Amounts) != 1 || l.Amounts[0] != "1500 USD" {
+	if l := s.observed(2)[1]; l.Decision != "forwarded" || len(l.Legs) != 1 || l.Legs[0].Amount.String() != "1500 USD" {
 		t.Errorf("line = %+v", l)
 	}
 }

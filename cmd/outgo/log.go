@@ -23,7 +23,7 @@ func newLog() *zap.Logger { return logTo(unsynced{os.Stderr}) }
 
 func logTo(w zapcore.WriteSyncer) *zap.Logger {
 	to := &zapcore.BufferedWriteSyncer{WS: w, Size: 64 << 10, FlushInterval: logDelay}
-	return zap.New(prompt{zapcore.NewCore(proxy.LineEncoder(), to, zap.InfoLevel)})
+	return zap.New(proxy.LineCore(to))
 }
 
 // unsynced is a file whose Sync does nothing: standard error is for reading, not
@@ -32,25 +32,3 @@ type unsynced struct{ *os.File }
 
 // Sync implements zapcore.WriteSyncer.
 func (unsynced) Sync() error { return nil }
-
-// prompt lets only decision lines wait.
-type prompt struct{ zapcore.Core }
-
-// With implements zapcore.Core.
-func (c prompt) With(fields []zapcore.Field) zapcore.Core { return prompt{c.Core.With(fields)} }
-
-// Check implements zapcore.Core.
-func (c prompt) Check(e zapcore.Entry, to *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	if c.Enabled(e.Level) {
-		return to.AddCore(e, c)
-	}
-	return to
-}
-
-// Write implements zapcore.Core.
-func (c prompt) Write(e zapcore.Entry, fields []zapcore.Field) error {
-	if err := c.Core.Write(e, fields); err != nil || e.Message == decisionLine {
-		return err
-	}
-	return c.Sync()
-}
