@@ -196,12 +196,13 @@ func (x *exchange) close() {
 
 // free gives the exchange's memory to another call. Nothing may use x after it.
 func (x *exchange) free() {
-	scratch := x.scratch
+	scratch, form, out := x.scratch, x.form, x.out
 	if cap(scratch) > maxScratch {
 		scratch = nil
 	}
+	*x = exchange{}
+	x.scratch, x.form, x.out = scratch, form, out
 	x.out.Reset()
-	*x = exchange{scratch: scratch, form: x.form, out: x.out}
 	exchanges.Put(x)
 }
 

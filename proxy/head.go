@@ -30,7 +30,7 @@ type head struct {
 // get returns the first value of a field and how many lines carry its name.
 func (h *head) get(name string) (value string, lines int) {
 	for i := range h.fields {
-		if strings.EqualFold(h.fields[i].Name, name) {
+		if same(h.fields[i].Name, name) {
 			if lines == 0 {
 				value = h.fields[i].Value
 			}
@@ -45,12 +45,12 @@ func (h *head) get(name string) (value string, lines int) {
 // What could be read before the fault stays in h, for the answer.
 func (h *head) parse(text string) *rails.Refusal {
 	*h = head{fields: h.fields[:0]}
-	line, rest, _ := strings.Cut(text, "\r\n")
+	line, rest := cutLine(text)
 	if r := h.parseRequestLine(line); r != nil {
 		return r
 	}
 	for rest != "\r\n" {
-		line, rest, _ = strings.Cut(rest, "\r\n")
+		line, rest = cutLine(rest)
 		if r := h.parseField(line); r != nil {
 			return r
 		}
@@ -59,6 +59,12 @@ func (h *head) parse(text string) *rails.Refusal {
 		}
 	}
 	return h.parseFraming()
+}
+
+// cutLine takes the first line off text, whose lines all end in CRLF.
+func cutLine(text string) (line, rest string) {
+	i := strings.IndexByte(text, '\n')
+	return text[:i-1], text[i+1:]
 }
 
 func (h *head) parseRequestLine(line string) *rails.Refusal {
@@ -79,11 +85,11 @@ func (h *head) parseField(line string) *rails.Refusal {
 	if line[0] == ' ' || line[0] == '\t' {
 		return rails.Refusef(spend.Ambiguous, "", "a header field is folded over two lines; send it on one")
 	}
-	name, value, ok := strings.Cut(line, ":")
-	if !ok || !isToken(name) {
+	colon := strings.IndexByte(line, ':')
+	if colon < 0 || !isToken(line[:colon]) {
 		return rails.Refusef(spend.Malformed, "", "the header line %.40q has no valid name before a colon", line)
 	}
-	value = strings.Trim(value, " \t")
+	name, value := line[:colon], trim(line[colon+1:])
 	for i := range len(value) {
 		if c := value[i]; c < ' ' && c != '\t' || c == 0x7f {
 			return rails.Refusef(spend.Malformed, name, "the header field %.40q contains a control character", name)
@@ -115,19 +121,19 @@ func (h *head) framing() (f framing) {
 		name, value := h.fields[i].Name, h.fields[i].Value
 		switch name[0] | 0x20 { // which tells most names apart
 		case 'c':
-			if strings.EqualFold(name, "Content-Length") {
+			if same(name, "Content-Length") {
 				f.length.add(value)
-			} else if strings.EqualFold(name, "Connection") && hasListed(value, "close") {
+			} else if same(name, "Connection") && hasListed(value, "close") {
 				h.close = true
 			}
 		case 't':
-			if strings.EqualFold(name, "Transfer-Encoding") {
+			if same(name, "Transfer-Encoding") {
 				f.coding.add(value)
-			} else if strings.EqualFold(name, "Trailer") {
+			} else if same(name, "Trailer") {
 				f.trailer.add(value)
 			}
 		case 'e':
-			if strings.EqualFold(name, "Expect") {
+			if same(name, "Expect") {
 				f.expect.add(value)
 			}
 		}
@@ -169,11 +175,22 @@ func (h *head) parseFraming() *rails.Refusal {
 // hasListed reports whether a comma-separated field value names item.
 func hasListed(value, item string) bool {
 	for part := range strings.SplitSeq(value, ",") {
-		if strings.EqualFold(strings.Trim(part, " \t"), item) {
+		if same(trim(part), item) {
 			return true
 		}
 	}
 	return false
+}
+
+// trim takes the spaces and tabs off both ends.
+func trim(s string) string {
+	for s != "" && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
+	}
+	return s
 }
 
 // isToken reports whether s is a token of RFC 9110, section 5.6.2.
@@ -181,9 +198,8 @@ func isToken(s string) bool {
 	for i := range len(s) {
 		c := s[i]
 		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case c == '-', c == '_', c == '.':
-		case strings.IndexByte("!#$%&'*+^`|~", c) >= 0:
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-':
+		case strings.IndexByte("!#$%&'*+.^_`|~", c) >= 0:
 		default:
 			return false
 		}

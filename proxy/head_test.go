@@ -106,7 +106,7 @@ func TestKeptRepliesComeBackAsTheyWere(t *testing.T) {
 		{Name: "Outgo-Decision", Value: "forged"}, {Name: "Keep-Alive", Value: "5"}, {Name: "content-length", Value: "4"},
 	}}
 	sift(&r)
-	kept := keep(&r)
+	kept, _, _ := keep(&r, nil)
 	got, err := unkeep(kept)
 	if err != nil || got.Status != 402 || string(got.Body) != "body" {
 		t.Fatalf("reply = %+v, %v", got, err)
@@ -127,7 +127,7 @@ func TestReplyOfManyFieldsIsKept(t *testing.T) {
 		for i := range n {
 			r.Fields = append(r.Fields, rails.Field{Name: fmt.Sprintf("X-%d", i), Value: strings.Repeat("v", i)})
 		}
-		kept := keep(&r)
+		kept, _, _ := keep(&r, nil)
 		if got, err := unkeep(kept); err != nil || len(got.Header) != n || string(got.Body) != "body" || cap(kept) > len(kept)+len(kept)/2+64 {
 			t.Errorf("of %d fields %d come back: %v", n, len(got.Header), err)
 		}

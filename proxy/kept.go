@@ -21,21 +21,11 @@ const keptVersion = 1
 // keep encodes a provider's reply without what concerns its connection only, of
 // which it was sifted, and without its date: a version byte, status, number of fields,
 // the fields' names and values, then the body; numbers are uvarints, strings stand
-// behind their length. What is kept has memory of its own, and no more than it needs.
-func keep(r *upstream.Reply) []byte {
-	return append(appendKept(make([]byte, 0, keptSize(r.Fields)+len(r.Body)), r), r.Body...)
-}
-
-// keptSize is how many bytes appendKept appends, or a few more.
-func keptSize(fields []rails.Field) int {
-	n := 1 + 2*binary.MaxVarintLen16
-	for i := range fields {
-		n += len(fields[i].Name) + len(fields[i].Value) + 2
-		if len(fields[i].Name) >= 0x80 || len(fields[i].Value) >= 0x80 {
-			n += 2 * binary.MaxVarintLen16
-		}
-	}
-	return n
+// behind their length. What is kept has memory of its own, and no more than it needs;
+// its head is the first at bytes. It is made in room, which is returned for the next.
+func keep(r *upstream.Reply, room []byte) (kept []byte, at int, _ []byte) {
+	room = appendKept(room[:0], r)
+	return bytes.Join([][]byte{room, r.Body}, nil), len(room), room
 }
 
 // appendKept appends to b what stands before the body.
@@ -58,19 +48,22 @@ func appendKept(b []byte, r *upstream.Reply) []byte {
 }
 
 func appendKeptText(b []byte, s string) []byte {
+	if len(s) < 0x80 { // as most are
+		return append(append(b, byte(len(s))), s...)
+	}
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
 func isKept(name string) bool { return !isDate(name) }
 
-func isDate(name string) bool { return len(name) == len("Date") && strings.EqualFold(name, "Date") }
+func isDate(name string) bool { return same(name, "Date") }
 
 // sift takes out of a reply the fields that concern the provider's connection only,
 // and those that frame the body, which are written anew for whoever gets it.
 func sift(r *upstream.Reply) {
 	kept := r.Fields[:0]
 	for i := range r.Fields {
-		if name := r.Fields[i].Name; !isHop(name) && !equalsAny(name, "Content-Length") {
+		if name := r.Fields[i].Name; !isHop(name) && !same(name, "Content-Length") {
 			kept = append(kept, r.Fields[i])
 		}
 	}

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"errors"
-	"strings"
 
 	"github.com/outgo/outgo/engine/spend"
 	"github.com/outgo/outgo/proxy/upstream"
@@ -19,7 +18,7 @@ func (x *exchange) pass(query string, body []byte) {
 		target += "?" + query
 	}
 	keyed := x.judged.Key != "" && x.judged.KeyHeader != ""
-	x.write(x.call.Method, target, func(name string) bool { return keyed && strings.EqualFold(name, x.judged.KeyHeader) })
+	x.write(x.call.Method, target, func(name string) bool { return keyed && same(name, x.judged.KeyHeader) })
 	if keyed {
 		x.scratch = appendField(x.scratch, x.judged.KeyHeader, x.upstreamKey())
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"go.uber.org/zap"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/outgo/outgo/engine/spend"
@@ -45,7 +44,7 @@ func (x *exchange) forward() (sent bool, err error) {
 		target += "?" + x.judged.Query
 	}
 	x.write(x.call.Method, target, func(name string) bool {
-		return equalsAny(name, "Accept-Encoding") || x.judged.KeyHeader != "" && strings.EqualFold(name, x.judged.KeyHeader)
+		return same(name, "Accept-Encoding") || x.judged.KeyHeader != "" && same(name, x.judged.KeyHeader)
 	})
 	x.scratch = appendField(x.scratch, "Accept-Encoding", "identity")
 	if x.judged.KeyHeader != "" {
@@ -69,8 +68,8 @@ func (x *exchange) ask(body []byte, mode upstream.Mode) (sent bool, err error) {
 
 // settle reads the receipt off the reply, records it, and passes the reply on.
 func (x *exchange) settle() {
-	kept := keep(&x.out)
-	o := x.outcome(kept, len(kept)-len(x.out.Body))
+	kept, at := x.keep()
+	o := x.outcome(kept, at)
 	if o.Result == spend.Uncertain && mayBeCut(&x.out) {
 		x.line.Err = "the reply may have been cut short"
 		x.lose(o)
@@ -86,6 +85,12 @@ func (x *exchange) settle() {
 	x.line.Decision = "forwarded"
 	x.line.Code = o.Why
 	x.landAs(landed, kept)
+}
+
+// keep encodes the reply, whose body stands in kept from at on.
+func (x *exchange) keep() (kept []byte, at int) {
+	kept, at, x.scratch = keep(&x.out, x.scratch)
+	return kept, at
 }
 
 // mayBeCut reports whether nothing tells that a reply is whole. One that proves
@@ -208,8 +213,7 @@ func (x *exchange) bookAnother() {
 	if x.out.Stream != nil {
 		return
 	}
-	kept := keep(&x.out)
-	o := x.outcome(kept, len(kept)-len(x.out.Body))
+	o := x.outcome(x.keep())
 	if id := o.Receipt.TransactionID; known == "" || o.Result != spend.Happened || o.Receipt.Amount.IsZero() || id == "" || id == known {
 		return
 	}
@@ -259,13 +263,14 @@ func appendField(b []byte, name, value string) []byte {
 }
 
 func hasConnection(fields []rails.Field) bool {
-	return slices.ContainsFunc(fields, func(f rails.Field) bool { return equalsAny(f.Name, "Connection") })
+	return slices.ContainsFunc(fields, func(f rails.Field) bool { return same(f.Name, "Connection") })
 }
 
 // goesOn reports whether a field is for the provider; what the request line and the
 // framing say is written anew. connection is what hasConnection says of fields.
 func goesOn(fields []rails.Field, name string, connection bool) bool {
-	return !isHop(name) && !equalsAny(name, "Host", "Content-Length", "Expect") && (!connection || !isNamedHop(fields, name))
+	return !isHop(name) && !same(name, "Host") && !same(name, "Content-Length") && !same(name, "Expect") &&
+		(!connection || !isNamedHop(fields, name))
 }
 
 // authority writes a host with its port, unless that is the scheme's own.

@@ -24,9 +24,9 @@ func validate(h *head, host string, port uint16) *rails.Refusal {
 	}
 	for i := range h.fields {
 		name := h.fields[i].Name
-		connection := len(name) == len("Connection") && strings.EqualFold(name, "Connection")
+		connection := same(name, "Connection")
 		switch {
-		case equalsAny(name, "Upgrade", "HTTP2-Settings"), connection && hasListed(h.fields[i].Value, "upgrade"):
+		case same(name, "Upgrade"), same(name, "HTTP2-Settings"), connection && hasListed(h.fields[i].Value, "upgrade"):
 			return rails.Refusef(spend.Malformed, name, "guarded calls cannot change the protocol; leave out %s", name)
 		case connection && !IsPlainConnection(h.fields[i].Value):
 			// A field that Connection names ends here: it would be judged and not sent.
@@ -104,19 +104,22 @@ func isSingle(name string) bool {
 	case 'c':
 		return equalsAny(name, "Content-Type", "Content-Encoding")
 	case 'a':
-		return strings.EqualFold(name, "Authorization")
+		return same(name, "Authorization")
 	case 'i':
-		return strings.EqualFold(name, "Idempotency-Key")
+		return same(name, "Idempotency-Key")
 	case 'e':
-		return strings.EqualFold(name, "Expect")
+		return same(name, "Expect")
 	}
 	return false
 }
 
-// equalsAny compares what is ASCII.
+// same compares two texts, whatever the case of their letters. One of them is ASCII,
+// and so is the other when they are the same.
+func same(a, b string) bool { return len(a) == len(b) && strings.EqualFold(a, b) }
+
 func equalsAny(name string, names ...string) bool {
 	for _, n := range names {
-		if len(name) == len(n) && strings.EqualFold(name, n) {
+		if same(name, n) {
 			return true
 		}
 	}
@@ -140,15 +143,15 @@ func isHop(name string) bool {
 	case 'p':
 		return hasPrefixFold(name, "Proxy-")
 	case 'c':
-		return strings.EqualFold(name, "Connection")
+		return same(name, "Connection")
 	case 'k':
-		return strings.EqualFold(name, "Keep-Alive")
+		return same(name, "Keep-Alive")
 	case 't':
 		return equalsAny(name, "TE", "Trailer", "Transfer-Encoding")
 	case 'u':
-		return strings.EqualFold(name, "Upgrade")
+		return same(name, "Upgrade")
 	case 'h':
-		return strings.EqualFold(name, "HTTP2-Settings")
+		return same(name, "HTTP2-Settings")
 	}
 	return false
 }
@@ -157,7 +160,7 @@ func isHop(name string) bool {
 // it one that isHop would know.
 func isNamedHop(fields []rails.Field, name string) bool {
 	for i := range fields {
-		if strings.EqualFold(fields[i].Name, "Connection") && hasListed(fields[i].Value, name) {
+		if same(fields[i].Name, "Connection") && hasListed(fields[i].Value, name) {
 			return true
 		}
 	}
