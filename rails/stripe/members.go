@@ -16,19 +16,22 @@ const maxNested = 1000
 // member is one name of a JSON object with its value, which is decoded only when
 // it is asked for: of the forty names of a reply, five are.
 type member struct {
-	name     []byte
-	from, to int32 // of the value
+	name, nameEnd int32 // where the name stands, in json or in coded
+	from, to      int32 // where the value stands, in json
+	isCoded       bool  // the name is in coded
+	before        uint8 // of few, counted from one: the last one before that looks like it
 }
 
 // members are those of one object: as many as usual replies have without further
 // memory. Names and values are parts of json, which must not change meanwhile.
 type members struct {
 	json  []byte
+	coded []byte // names with escapes, decoded
 	few   [40]member
-	n     int      // of few
-	more  []member // behind few
-	looks [4]uint64
-	twice bool // a name stands twice
+	n     int       // of few
+	last  [64]uint8 // of few, counted from one: the last one of each look
+	more  []member  // behind few
+	twice bool      // a name stands twice among few
 }
 
 // read takes json apart, and reports whether it is one JSON object.
@@ -45,35 +48,37 @@ func (m *members) read(json []byte) bool {
 	return end >= 0 && space(json, end) == len(json)
 }
 
-// add takes a name in, with its quotes, and the bounds of its value.
-func (m *members) add(quoted []byte, from, to int) {
-	name := quoted[1 : len(quoted)-1]
-	if bytes.IndexByte(name, '\\') >= 0 {
-		name = []byte(gjson.ParseBytes(quoted).Str)
+// add takes in a name and a value, by where they begin and end in json, quotes
+// included; coded says that the name has escapes.
+func (m *members) add(name, nameEnd, from, to int, coded bool) {
+	text := m.json[name+1 : nameEnd-1]
+	e := member{name: int32(name) + 1, nameEnd: int32(nameEnd) - 1, from: int32(from), to: int32(to)} //nolint:gosec // read has bounded all
+	if coded {
+		text = []byte(gjson.ParseBytes(m.json[name:nameEnd]).Str)
+		e.isCoded, e.name = true, int32(len(m.coded)) //nolint:gosec // no longer than json
+		m.coded = append(m.coded, text...)
+		e.nameEnd = int32(len(m.coded)) //nolint:gosec // as above
 	}
-	e := member{name: name, from: int32(from), to: int32(to)} //nolint:gosec // read has bounded both
-	m.twice = m.twice || m.seen(name)
-	if m.n < len(m.few) {
-		m.few[m.n] = e
-		m.n++
+	if m.n == len(m.few) {
+		m.more = append(m.more, e)
 		return
 	}
-	m.more = append(m.more, e)
+	last := &m.last[look(text)%uint8(len(m.last))]
+	for i := *last; i > 0; i = m.few[i-1].before {
+		m.twice = m.twice || bytes.Equal(m.nameOf(&m.few[i-1]), text)
+	}
+	e.before = *last
+	m.few[m.n] = e
+	m.n++
+	*last = uint8(m.n) //nolint:gosec // few are not as many
 }
 
-// seen reports whether name was added before. Few names are compared with each
-// other, those at least that look alike; of many, whole finds it in the end.
-func (m *members) seen(name []byte) bool {
-	look := uint8(0)
-	if len(name) > 0 {
-		look = name[0] ^ name[len(name)/2]<<3 ^ name[len(name)-1]<<1 ^ uint8(len(name))<<4 //nolint:gosec // any bits will do
+// nameOf returns the name of a member, decoded.
+func (m *members) nameOf(e *member) []byte {
+	if e.isCoded {
+		return m.coded[e.name:e.nameEnd]
 	}
-	bit := uint64(1) << (look % 64)
-	if m.looks[look/64]&bit == 0 {
-		m.looks[look/64] |= bit
-		return false
-	}
-	return len(m.more) == 0 && slices.ContainsFunc(m.few[:m.n], func(e member) bool { return bytes.Equal(e.name, name) })
+	return m.json[e.name:e.nameEnd]
 }
 
 // repeated reports whether a name stands twice. Many names are sorted, which bounds
@@ -83,9 +88,9 @@ func (m *members) repeated() bool {
 		return m.twice
 	}
 	all := slices.Concat(m.few[:m.n], m.more)
-	slices.SortFunc(all, func(a, b member) int { return bytes.Compare(a.name, b.name) })
+	slices.SortFunc(all, func(a, b member) int { return bytes.Compare(m.nameOf(&a), m.nameOf(&b)) })
 	for i := 1; i < len(all); i++ {
-		if bytes.Equal(all[i].name, all[i-1].name) {
+		if bytes.Equal(m.nameOf(&all[i]), m.nameOf(&all[i-1])) {
 			return true
 		}
 	}
@@ -94,13 +99,13 @@ func (m *members) repeated() bool {
 
 // value returns the JSON of the value of a name, nil where there is no such name.
 func (m *members) value(name string) []byte {
-	for i := range m.n {
-		if e := &m.few[i]; string(e.name) == name {
+	for i := m.last[look(name)%uint8(len(m.last))]; i > 0; i = m.few[i-1].before {
+		if e := &m.few[i-1]; string(m.nameOf(e)) == name {
 			return m.json[e.from:e.to]
 		}
 	}
 	for i := range m.more {
-		if e := &m.more[i]; string(e.name) == name {
+		if e := &m.more[i]; string(m.nameOf(e)) == name {
 			return m.json[e.from:e.to]
 		}
 	}
@@ -119,11 +124,11 @@ func objectEnd(json []byte, i, depth int, m *members) int {
 			return -1
 		}
 		name := i
-		if i = stringEnd(json, i+1); i < 0 {
+		nameEnd, coded := stringEnd(json, i+1)
+		if nameEnd < 0 {
 			return -1
 		}
-		quoted := json[name:i]
-		if i = space(json, i); i == len(json) || json[i] != ':' {
+		if i = space(json, nameEnd); i == len(json) || json[i] != ':' {
 			return -1
 		}
 		from := space(json, i+1)
@@ -131,7 +136,7 @@ func objectEnd(json []byte, i, depth int, m *members) int {
 			return -1
 		}
 		if m != nil {
-			m.add(quoted, from, i)
+			m.add(name, nameEnd, from, i, coded)
 		}
 		if i = space(json, i); i == len(json) {
 			return -1
@@ -178,17 +183,24 @@ func valueEnd(json []byte, i, depth int) int {
 	}
 	switch c := json[i]; {
 	case c == '"':
-		return stringEnd(json, i+1)
+		end, _ := stringEnd(json, i+1)
+		return end
 	case c == '{':
 		return objectEnd(json, i+1, depth, nil)
 	case c == '[':
 		return arrayEnd(json, i+1, depth)
 	case c == 'n':
-		return wordEnd(json, i, "null")
+		if len(json)-i >= len("null") && string(json[i:i+len("null")]) == "null" {
+			return i + len("null")
+		}
 	case c == 't':
-		return wordEnd(json, i, "true")
+		if len(json)-i >= len("true") && string(json[i:i+len("true")]) == "true" {
+			return i + len("true")
+		}
 	case c == 'f':
-		return wordEnd(json, i, "false")
+		if len(json)-i >= len("false") && string(json[i:i+len("false")]) == "false" {
+			return i + len("false")
+		}
 	case c == '-' || '0' <= c && c <= '9':
 		return numberEnd(json, i)
 	}
@@ -197,17 +209,10 @@ func valueEnd(json []byte, i, depth int) int {
 
 // space returns the index of the first byte from json[i] on that is no white space.
 func space(json []byte, i int) int {
-	for i < len(json) && (json[i] == ' ' || json[i] == '\n' || json[i] == '\t' || json[i] == '\r') {
+	for i < len(json) && json[i] <= ' ' && (json[i] == ' ' || json[i] == '\n' || json[i] == '\t' || json[i] == '\r') {
 		i++
 	}
 	return i
-}
-
-func wordEnd(json []byte, i int, word string) int {
-	if len(json)-i < len(word) || string(json[i:i+len(word)]) != word {
-		return -1
-	}
-	return i + len(word)
 }
 
 // numberEnd reads a number as RFC 8259 spells it: no zero in front, digits on both
@@ -246,9 +251,9 @@ func digitsEnd(json []byte, i int) int {
 }
 
 // stringEnd returns the index behind the closing quote of a string whose content
-// begins at json[i], or -1. Most of a reply is strings: it looks at eight bytes at
-// once.
-func stringEnd(json []byte, i int) int {
+// begins at json[i], or -1, and whether it has escapes. Most of a reply is strings:
+// it looks at eight bytes at once.
+func stringEnd(json []byte, i int) (end int, coded bool) {
 	const each, high = 0x0101010101010101, 0x8080808080808080
 	for {
 		for ; len(json)-i >= 8; i += 8 {
@@ -263,14 +268,15 @@ func stringEnd(json []byte, i int) int {
 			}
 		}
 		if i == len(json) || json[i] < ' ' {
-			return -1
+			return -1, false
 		}
 		switch json[i] {
 		case '"':
-			return i + 1
+			return i + 1, coded
 		case '\\':
+			coded = true
 			if i = escapeEnd(json, i+1); i < 0 {
-				return -1
+				return -1, false
 			}
 		default: // in the last bytes, which are fewer than eight
 			i++

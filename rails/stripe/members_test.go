@@ -42,10 +42,15 @@ func FuzzMembers(f *testing.F) {
 			return true
 		})
 		for _, e := range slices.Concat(m.few[:m.n], m.more) {
-			got = append(got, taken{string(e.name), object[e.from:e.to]})
+			got = append(got, taken{string(m.nameOf(&e)), object[e.from:e.to]})
 		}
 		if !slices.Equal(got, want) {
 			t.Fatalf("%q is %q, want %q", object, got, want)
+		}
+		for _, e := range want {
+			if found := string(m.value(e.name)); !twice && found != e.value {
+				t.Fatalf("%q of %q is %q, want %q", e.name, object, found, e.value)
+			}
 		}
 		if found := m.repeated(); found != twice {
 			t.Fatalf("%q: a name stands twice: %t, want %t", object, found, twice)

@@ -78,6 +78,7 @@ func settle(in *spend.Intent, object *fact, receipt spend.Receipt) spend.Outcome
 		return spend.Outcome{Result: spend.Happened, Receipt: out.Receipt}
 	}
 	collection, _, _ := strings.Cut(in.Operation, ".")
+	one, plural := strings.CutSuffix(collection, "s")
 	id := object.text("id")
 	if !isID(id) {
 		return out
@@ -89,9 +90,9 @@ func settle(in *spend.Intent, object *fact, receipt spend.Receipt) spend.Outcome
 		out.Receipt.TransactionID, out.Receipt.Note = id, "the reply states no amount"
 		out.Result, out.Why = spend.Happened, ""
 		return out
-	case kind+"s" != collection:
+	case !plural || one != kind:
 		return out
-	case strings.HasPrefix(in.Object, collection+"/") && in.Object != collection+"/"+id:
+	case in.Object != "" && strings.HasPrefix(in.Object, collection+"/") && in.Object != collection+"/"+id:
 		return out
 	}
 	out.Receipt.TransactionID = id
