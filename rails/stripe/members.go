@@ -51,24 +51,28 @@ func (m *members) read(json []byte) bool {
 // add takes in a name and a value, by where they begin and end in json, quotes
 // included; coded says that the name has escapes.
 func (m *members) add(name, nameEnd, from, to int, coded bool) {
-	text := m.json[name+1 : nameEnd-1]
-	e := member{name: int32(name) + 1, nameEnd: int32(nameEnd) - 1, from: int32(from), to: int32(to)} //nolint:gosec // read has bounded all
+	var e *member
+	if m.n < len(m.few) {
+		e = &m.few[m.n]
+	} else {
+		m.more = append(m.more, member{})
+		e = &m.more[len(m.more)-1]
+	}
+	e.name, e.nameEnd, e.from, e.to = int32(name)+1, int32(nameEnd)-1, int32(from), int32(to) //nolint:gosec // read has bounded all
 	if coded {
-		text = []byte(gjson.ParseBytes(m.json[name:nameEnd]).Str)
-		e.isCoded, e.name = true, int32(len(m.coded)) //nolint:gosec // no longer than json
+		text := gjson.ParseBytes(m.json[name:nameEnd]).Str
+		e.isCoded, e.name, e.nameEnd = true, int32(len(m.coded)), int32(len(m.coded)+len(text)) //nolint:gosec // no longer than json
 		m.coded = append(m.coded, text...)
-		e.nameEnd = int32(len(m.coded)) //nolint:gosec // as above
 	}
 	if m.n == len(m.few) {
-		m.more = append(m.more, e)
 		return
 	}
+	text := m.nameOf(e)
 	last := &m.last[look(text)%uint8(len(m.last))]
 	for i := *last; i > 0; i = m.few[i-1].before {
 		m.twice = m.twice || bytes.Equal(m.nameOf(&m.few[i-1]), text)
 	}
 	e.before = *last
-	m.few[m.n] = e
 	m.n++
 	*last = uint8(m.n) //nolint:gosec // few are not as many
 }
