@@ -355,7 +355,10 @@ func (c *committer) apply(tx store.Tx, batch []*pending, start time.Time) (did a
 // clean returns empty overlays for a batch over tx and for one of its actions.
 func (c *committer) clean(tx store.Tx) (batch, own *overlay) {
 	if c.batch == nil || len(c.batch.writes.list)+len(c.batch.reads) > 8*maxBatchActions*writesExpected {
-		c.batch = newOverlay(nil)
+		c.batch = new(overlay)
+		if c.warm == nil { // which remembers as well
+			c.batch = newOverlay(nil)
+		}
 		c.own = c.batch.above()
 	}
 	c.batch.reset()

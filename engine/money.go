@@ -63,14 +63,14 @@ func (e *Engine) reserve(t *txn, set *policySet, r *spend.Request, velocity bool
 			if err != nil {
 				return fmt.Errorf("reserve: %w", err)
 			}
-			r.Reservations = append(r.Reservations, rs...)
+			r.Reservations = joined(r.Reservations, rs)
 		}
 		if exposes {
 			rs, err := a.Expose(t, exposed)
 			if err != nil {
 				return fmt.Errorf("reserve: %w", err)
 			}
-			r.Reservations = append(r.Reservations, rs...)
+			r.Reservations = joined(r.Reservations, rs)
 		}
 		if velocity && (covers || exposes || len(r.Intent.Legs) == 0 && r.Intent.Class != spend.Other) {
 			if err := a.Count(t, t.now); err != nil {
@@ -79,6 +79,14 @@ func (e *Engine) reserve(t *txn, set *policySet, r *spend.Request, velocity bool
 		}
 	}
 	return nil
+}
+
+// joined is a with b behind it, which nobody else has.
+func joined(a, b []spend.Reservation) []spend.Reservation {
+	if len(a) == 0 {
+		return b
+	}
+	return append(a, b...)
 }
 
 // plus adds two amounts of which either may be none.

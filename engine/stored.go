@@ -22,7 +22,8 @@ const formatRequest = 3
 // them from then on. exact says that reading it gives r again, but for what is never
 // stored and the zones of times.
 func (k keys) storedRequest(r *spend.Request, body *requestBody) (stored []byte, exact bool, err error) {
-	p := packer{b: make([]byte, 1, 640)}
+	const rest = 320 // what there mostly is beside a known body, or the form of an intent
+	p := packer{b: make([]byte, 1, rest+len(body.whole)+len(body.intent))}
 	p.b[0] = formatRequest
 	k.fields(&p, r, body)
 	if p.err != nil {

@@ -12,10 +12,10 @@ import (
 type within struct {
 	until time.Time
 
-	mu     sync.Mutex
-	waited context.Context // with the timer; nil while nobody waits
-	cancel context.CancelFunc
-	ended  bool
+	mu    sync.Mutex
+	done  chan struct{} // nil while nobody waits
+	timer *time.Timer   // that closes done
+	err   error         // once it has ended
 }
 
 var _ context.Context = (*within)(nil)
@@ -30,28 +30,26 @@ func (c *within) Deadline() (time.Time, bool) { return c.until, true }
 func (c *within) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.waited == nil {
-		c.waited, c.cancel = context.WithDeadline(context.Background(), c.until)
-		if c.ended {
-			c.cancel()
-		}
+	if c.done != nil {
+		return c.done
 	}
-	return c.waited.Done()
+	c.done = make(chan struct{})
+	if c.err != nil {
+		close(c.done)
+	} else {
+		c.timer = time.AfterFunc(time.Until(c.until), c.expire)
+	}
+	return c.done
 }
 
 // Err implements context.Context.
 func (c *within) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case c.waited != nil:
-		return c.waited.Err()
-	case c.ended:
-		return context.Canceled
-	case !time.Now().Before(c.until):
-		return context.DeadlineExceeded
+	if c.err == nil && !time.Now().Before(c.until) {
+		c.over(context.DeadlineExceeded)
 	}
-	return nil
+	return c.err
 }
 
 // Value implements context.Context.
@@ -61,8 +59,24 @@ func (c *within) Value(any) any { return nil }
 func (c *within) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.ended = true
-	if c.cancel != nil {
-		c.cancel()
+	c.over(context.Canceled)
+}
+
+func (c *within) expire() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over(context.DeadlineExceeded)
+}
+
+// over ends the context for a reason, unless it has ended already. It is called with
+// mu held.
+func (c *within) over(why error) {
+	if c.err != nil {
+		return
+	}
+	c.err = why
+	if c.done != nil {
+		c.timer.Stop()
+		close(c.done)
 	}
 }

@@ -11,7 +11,7 @@ import (
 func TestWithinEndsLikeAContextWithATimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newWithin(time.Second)
-		if c.Err() != nil || c.waited != nil {
+		if c.Err() != nil || c.done != nil {
 			t.Errorf("it is over before its time (%v), or has a timer that nobody waits for", c.Err())
 		}
 		if until, ok := c.Deadline(); !ok || time.Until(until) != time.Second {
