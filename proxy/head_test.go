@@ -56,6 +56,24 @@ func readAll(text []byte, size int) (seen []byte, messages []string, fault *rail
 	}
 }
 
+// readEach reads a connection as a guarded tunnel does, message by message, and returns
+// their bodies as well.
+func readEach(text []byte, size int) (messages, bodies []string, fault *rails.Refusal) {
+	times := Timeouts{}
+	times.fill()
+	w := &wire{Conn: &script{text: text, size: size}, maxBody: 1 << 10, times: &times, busy: &tally{}, whole: true}
+	defer w.rest()
+	for w.next() == nil {
+		messages = append(messages, fmt.Sprint(w.head.method, " ", w.head.target, " ", w.head.fields))
+		body, err := w.readBody()
+		if err != nil {
+			return messages, bodies, w.fault
+		}
+		bodies = append(bodies, string(body))
+	}
+	return messages, bodies, nil
+}
+
 func TestBytesArriveInAnyPieces(t *testing.T) {
 	text := []byte("POST /a HTTP/1.1\r\nHost: x\r\nA:  b \r\nContent-Length: 3\r\n\r\nabc" +
 		"PUT /b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nA\r\n0123456789\r\n1\r\n!\r\n0\r\n\r\n" +
@@ -70,6 +88,10 @@ func TestBytesArriveInAnyPieces(t *testing.T) {
 		}
 		if len(messages) != 3 || messages[0] != "POST /a [{Host x} {A b} {Content-Length 3}]" || !strings.HasPrefix(messages[2], "HEAD /c?d ") {
 			t.Fatalf("in pieces of %d the heads are %q", size, messages)
+		}
+		each, bodies, fault := readEach(bytes.Clone(text), size)
+		if fmt.Sprint(each) != fmt.Sprint(messages) || fmt.Sprintf("%q", bodies) != `["abc" "0123456789!" ""]` || fault != nil {
+			t.Fatalf("in pieces of %d a tunnel has %q of %q, fault %v", size, bodies, each, fault)
 		}
 	}
 }
@@ -91,6 +113,9 @@ func FuzzWire(f *testing.F) {
 		again, messagesAgain, faultAgain := readAll(bytes.Clone(text), int(size)+1)
 		if fmt.Sprint(messages, fault) != fmt.Sprint(messagesAgain, faultAgain) || !bytes.Equal(seen, again) {
 			t.Fatalf("in other pieces %q %q %v becomes %q %q %v", seen, messages, fault, again, messagesAgain, faultAgain)
+		}
+		if each, bodies, alone := readEach(bytes.Clone(text), int(size)+1); fmt.Sprint(each, alone) != fmt.Sprint(messages, fault) || len(bodies) > len(each) {
+			t.Fatalf("a server reads %q %v, a tunnel %q %v", messages, fault, each, alone)
 		}
 		for i, head := range bytes.SplitAfter(seen, []byte("Host: outgo\r\n")) {
 			if i == 0 && len(head) > 0 && !bytes.HasPrefix(head, []byte("POST / HTTP/1.1\r\n")) && !bytes.HasPrefix(head, []byte("HEAD / HTTP/1.1\r\n")) {
