@@ -29,7 +29,7 @@ func (s shelf) Scan(prefix, after string, reverse bool, limit int) ([]store.Entr
 	o := newOverlay(nothing{})
 	for k, v := range s {
 		if strings.HasPrefix(k, prefix) {
-			o.writes.put(k, v, 0)
+			o.writes.put(written{key: k, value: v})
 		}
 	}
 	return o.Scan(prefix, after, reverse, limit)
@@ -140,7 +140,7 @@ func BenchmarkActions(b *testing.B) {
 		}
 		n++
 	}
-	if next := calls[0].ruling.Next; next != spend.Forward {
+	if next := calls[0].next; next != spend.Forward {
 		b.Errorf("payments were ruled on with %s", next)
 	}
 }

@@ -32,8 +32,7 @@ func (e *Engine) Authorize(ctx context.Context, in spend.Intent) (spend.Ruling, 
 	if err := e.mustKnow(ctx, e.authorizing(c)); err != nil {
 		return spend.Ruling{}, fmt.Errorf("authorize: %w", err)
 	}
-	c.ruling.Request.Clip()
-	return c.ruling, nil
+	return c.ruling(), nil
 }
 
 // authorizing is the action of Authorize, which leaves its ruling in c.
@@ -60,11 +59,12 @@ func (e *Engine) authorize(t *txn, c *call) error {
 		return err
 	}
 	if reused {
-		c.ruling = spend.Ruling{Next: spend.Reused, Request: *earlier}
+		c.next, c.request = spend.Reused, earlier
 		return nil
 	}
 	if earlier != nil {
-		c.ruling, err = e.repeat(t, earlier, c)
+		c.request = earlier
+		c.next, err = e.repeat(t, earlier, c)
 		return err
 	}
 	busy, err := e.claimObject(t, &c.Intent)
@@ -72,12 +72,11 @@ func (e *Engine) authorize(t *txn, c *call) error {
 		return err
 	}
 	if busy != nil {
-		c.ruling = spend.Ruling{Next: spend.Busy, Request: *busy}
+		c.next, c.request = spend.Busy, busy
 		return nil
 	}
-	r, err := e.evaluate(t, c, 1)
-	if err == nil {
-		c.ruling.Next, c.ruling.Request = opening(r), *r
+	if c.request, err = e.evaluate(t, c, 1); err == nil {
+		c.next = opening(c.request)
 	}
 	return err
 }
@@ -138,8 +137,8 @@ func (e *Engine) earlier(t *txn, in *call) (r *spend.Request, reused bool, err e
 	return &q, false, nil
 }
 
-// repeat joins a call to the request that it repeats.
-func (e *Engine) repeat(t *txn, r *spend.Request, in *call) (spend.Ruling, error) {
+// repeat joins a call to the request that it repeats, and says what it does then.
+func (e *Engine) repeat(t *txn, r *spend.Request, in *call) (spend.Next, error) {
 	next := after(r.State)
 	if next == spend.Replay && (r.Why == spend.OutcomeUnknown ||
 		slices.Contains(r.Anomalies, spend.LateReceipt) || slices.Contains(r.Anomalies, spend.UnauthorizedPayment)) {
@@ -153,26 +152,26 @@ func (e *Engine) repeat(t *txn, r *spend.Request, in *call) (spend.Ruling, error
 		if _, err := t.Get(e.keys.reply(r.ID, r.Changed)); errors.Is(err, store.ErrNotFound) {
 			next = spend.Doubt
 		} else if err != nil {
-			return spend.Ruling{}, err
+			return "", err
 		}
 	}
 	if next == spend.Follow {
 		r.Attempts++ // by which a caller without a flight learns when to stop asking
 		if err := e.save(t, r, deed{event: attach, from: r.State, who: in.who}); err != nil {
-			return spend.Ruling{}, err
+			return "", err
 		}
 	}
 	if next == spend.Await || next == spend.Begin {
 		r.Attempts++
 		r.AttachedKey, r.AttachedAt = in.DedupKey, t.now
 		if err := e.remember(t, r, in); err != nil {
-			return spend.Ruling{}, err
+			return "", err
 		}
 		if err := e.save(t, r, deed{event: attach, from: r.State, who: in.who}); err != nil {
-			return spend.Ruling{}, err
+			return "", err
 		}
 	}
-	return spend.Ruling{Next: next, Request: *r}, nil
+	return next, nil
 }
 
 // remember lets later calls of the same key find r, and those of the same

@@ -16,9 +16,16 @@ type call struct {
 
 	requestKey, dedupKey, waitsKey string
 
-	// ruling is what the action has found. The lists of its request are those that the
-	// engine keeps.
-	ruling spend.Ruling
+	// next and request are what the action has found. The engine may keep the request.
+	next    spend.Next
+	request *spend.Request
+}
+
+// ruling is what the caller is told.
+func (c *call) ruling() spend.Ruling {
+	out := spend.Ruling{Next: c.next, Request: *c.request}
+	out.Request.Clip()
+	return out
 }
 
 func (k keys) newCall(id spend.ID, in spend.Intent) *call {

@@ -49,6 +49,7 @@ type committer struct {
 
 	warm       *warm
 	batch, own *overlay // of the batch and of one action, emptied for each
+	lent       lent     // by the batch to its actions
 	deeds      []deeds
 	records    []audit.Record // of all deeds
 	entries    *audit.Batch   // of the batch
@@ -313,7 +314,7 @@ func (c *committer) apply(tx store.Tx, batch []*pending, start time.Time) (did a
 	for _, p := range batch {
 		own.reset()
 		t := &p.did
-		t.restart(own, h)
+		t.restart(own, &c.lent, h)
 		if p.err = run(p.act, t); p.err == nil {
 			p.err = t.check()
 		}
@@ -362,6 +363,7 @@ func (c *committer) clean(tx store.Tx) (batch, own *overlay) {
 		c.own = c.batch.above()
 	}
 	c.batch.reset()
+	c.lent.takeBack()
 	clear(c.deeds)
 	c.deeds = c.deeds[:0]
 	c.batch.base = c.warm.over(tx)

@@ -85,7 +85,8 @@ func (k keys) changeChunk(tx store.Tx, seq uint64, change func(chunk) (chunk, er
 	} else if err != nil {
 		return err
 	}
-	c, err := change(append(make(chunk, 0, len(stored)+chunkEntry), stored...))
+	room := store.LenderOf(tx)
+	c, err := change(append(room.Lend(len(stored)+chunkEntry), stored...))
 	if err != nil {
 		return fmt.Errorf("write %s: %w", key, err)
 	}
@@ -103,7 +104,7 @@ func (k keys) changeChunk(tx store.Tx, seq uint64, change func(chunk) (chunk, er
 			err = errors.Join(err, tx.Delete(k.chunksWith(m)+ordered(n)))
 		}
 	}
-	return errors.Join(err, tx.Put(key, c))
+	return errors.Join(err, room.PutLent(key, c))
 }
 
 // readChunk reads chunk n, or fails with store.ErrNotFound, or on a form that this

@@ -80,21 +80,22 @@ func (o *overlay) Put(key string, value []byte) error {
 		value = []byte{}
 	}
 	o.bytes += len(key) + len(value)
-	o.writes.put(key, value, 0)
+	o.writes.put(written{key: key, value: value})
 	return nil
 }
 
 func (o *overlay) Delete(key string) error {
 	o.bytes += len(key)
-	o.writes.put(key, nil, 0)
+	o.writes.put(written{key: key})
 	return nil
 }
 
 // merge takes over what above wrote, as the action of the given number.
 func (o *overlay) merge(above *overlay, by int) {
 	for i := range above.writes.list {
-		w := &above.writes.list[i]
-		o.writes.put(w.key, w.value, by)
+		w := above.writes.list[i]
+		w.by = by
+		o.writes.put(w)
 	}
 	o.bytes += above.bytes
 }

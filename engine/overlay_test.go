@@ -111,7 +111,7 @@ func TestWritesAreFoundHoweverManyThereAre(t *testing.T) {
 				order = append(order, k)
 			}
 			model[k] = i
-			w.put(k, []byte(fmt.Sprint(i)), i)
+			w.put(written{key: k, value: []byte(fmt.Sprint(i)), by: i})
 			for k, by := range model {
 				if got := w.find(k); got == nil || got.by != by || string(got.value) != fmt.Sprint(by) {
 					t.Fatalf("after %d writes %s is %+v, want %d", i+1, k, got, by)

@@ -13,6 +13,7 @@ import (
 // its txn and what it has promised to overwrite on each run.
 type txn struct {
 	*overlay
+	lent    *lent
 	now     time.Time
 	seq     uint64        // of the next request
 	entries []audit.Entry // what the action did, for the audit chain
@@ -27,10 +28,10 @@ func (t *txn) then(f func()) { t.after = append(t.after, f) }
 // next draws a sequence number.
 func (t *txn) next() uint64 { t.seq++; return t.seq - 1 }
 
-// restart makes t that of a run over o, in a batch that stands at h.
-func (t *txn) restart(o *overlay, h position) {
+// restart makes t that of a run over o, in a batch that stands at h and has l to lend.
+func (t *txn) restart(o *overlay, l *lent, h position) {
 	t.forget()
-	t.overlay, t.now, t.seq = o, h.Time, h.Seq
+	t.overlay, t.lent, t.now, t.seq = o, l, h.Time, h.Seq
 }
 
 // forget drops what a run has left.

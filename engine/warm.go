@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/outgo/outgo/engine/store"
 )
@@ -53,9 +54,14 @@ func (w *warm) committed(list []written) {
 		return
 	}
 	for i := range list {
-		if w.covers(list[i].key) {
-			w.put(list[i].key, list[i].value)
+		key, value := list[i].key, list[i].value
+		if !w.covers(key) {
+			continue
 		}
+		if list[i].lent {
+			value = slices.Clone(value)
+		}
+		w.put(key, value)
 	}
 }
 

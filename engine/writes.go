@@ -5,6 +5,7 @@ type written struct {
 	key   string
 	value []byte // nil = deleted
 	by    int    // the number of the action of its batch that wrote it last
+	lent  bool   // value is good until the batch is over
 }
 
 // writes are the written keys of an overlay, each once, in the order in which they
@@ -33,13 +34,13 @@ func (w *writes) find(key string) *written {
 	return nil
 }
 
-// put notes what is written at key.
-func (w *writes) put(key string, value []byte, by int) {
-	if known := w.find(key); known != nil {
-		known.value, known.by = value, by
+// put notes what is written.
+func (w *writes) put(new written) {
+	if known := w.find(new.key); known != nil {
+		*known = new
 		return
 	}
-	w.list = append(w.list, written{key, value, by})
+	w.list = append(w.list, new)
 	switch n := len(w.list); {
 	case n == shortList+1:
 		if w.at == nil {
@@ -49,7 +50,7 @@ func (w *writes) put(key string, value []byte, by int) {
 			w.at[w.list[i].key] = i
 		}
 	case n > shortList:
-		w.at[key] = n - 1
+		w.at[new.key] = n - 1
 	}
 }
 

@@ -169,9 +169,10 @@ func (c counter) write(tx store.Tx, key string) error {
 	if _, err := c.total(); err != nil {
 		return fmt.Errorf("write budget %s: %w", key, err)
 	}
-	value := append(make([]byte, 0, 32), format)
+	room := store.LenderOf(tx)
+	value := append(room.Lend(48), format)
 	value = c.posted.append(append(c.reserved.append(value), ' '))
-	if err := tx.Put(key, value); err != nil {
+	if err := room.PutLent(key, value); err != nil {
 		return fmt.Errorf("write budget %s: %w", key, err)
 	}
 	return nil

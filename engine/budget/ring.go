@@ -138,13 +138,13 @@ func cutNumber(b []byte) (n uint64, rest []byte, ok bool) {
 }
 
 func (r *ring) write(tx store.Tx, key string) error {
-	value := make([]byte, 0, 1+binary.MaxVarintLen64+slots+16)
-	value = append(value, format)
+	room := store.LenderOf(tx)
+	value := append(room.Lend(1+binary.MaxVarintLen64+slots+16), format)
 	value = binary.AppendUvarint(value, uint64(r.head)) //nolint:gosec // never negative
 	for _, n := range r.n {
 		value = binary.AppendUvarint(value, n)
 	}
-	if err := tx.Put(key, value); err != nil {
+	if err := room.PutLent(key, value); err != nil {
 		return fmt.Errorf("write velocity %s: %w", key, err)
 	}
 	return nil
