@@ -23,6 +23,7 @@ type wire struct {
 	net.Conn
 	raw     syscall.RawConn // nil when the connection is not a socket
 	written int64           // bytes that the kernel accepted
+	got     int             // bytes that have come since the exchange began
 	eof     bool            // the peer closed
 	probing bool            // Read returns errNothing instead of waiting
 	probe   probe
@@ -50,6 +51,7 @@ func (w *wire) Read(p []byte) (n int, err error) {
 	} else {
 		n, err = w.Conn.Read(p)
 	}
+	w.got += n
 	if errors.Is(err, io.EOF) {
 		w.eof = true
 	}
@@ -91,6 +93,10 @@ type conn struct {
 	pre  []byte // read before nc; see grow
 	one  [1]byte
 
+	recordCost int  // what a record of TLS 1.3 takes beside its text; 0 for other versions
+	read       int  // bytes that br has got since the exchange began
+	drained    bool // idle, and what has come was read: nothing of it waits inside TLS
+
 	pooled    bool // taken from the pool for this exchange
 	crowded   bool // when it was taken, many others were in use
 	keep      bool // the reply lets the connection live on
@@ -113,8 +119,20 @@ func (c *conn) Read(p []byte) (int, error) {
 		}
 		return n, nil
 	}
-	return c.nc.Read(p)
+	n, err := c.nc.Read(p)
+	c.read += n
+	return n, err
 }
+
+// isDrained reports whether all that came in this exchange has gone to br. Under TLS
+// that shows where it was one record: every other one would have cost as much again.
+func (c *conn) isDrained() bool {
+	return c.nc == net.Conn(c.wire) || c.recordCost > 0 && c.wire.got == c.read+c.recordCost
+}
+
+// recordCost13 is the header of a record, the byte of its type and its tag, in all
+// ciphers of TLS 1.3.
+const recordCost13 = 5 + 1 + 16
 
 // dial opens a connection for p and shakes hands.
 func (t *Transport) dial(ctx context.Context, p *pool, until time.Time) (*conn, error) {
@@ -138,6 +156,9 @@ func (t *Transport) dial(ctx context.Context, p *pool, until time.Time) (*conn, 
 			c.close()
 			return nil, fmt.Errorf("shake hands: %w", err)
 		}
+	}
+	if secured, ok := c.nc.(*tls.Conn); ok && secured.ConnectionState().Version == tls.VersionTLS13 {
+		c.recordCost = recordCost13
 	}
 	c.br = bufio.NewReaderSize(c, readSize)
 	t.dials.Add(1)
@@ -183,9 +204,13 @@ const refusalWait = 250 * time.Millisecond
 
 // alive looks, without waiting, at what an idle connection has received. Only
 // silence is good: an end means that it is stale, data that it would answer the
-// next request with something else. The look goes through TLS, so that late
-// session tickets are taken in and a surplus reply in TLS's own buffer is seen.
+// next request with something else. Unless it is known that TLS holds nothing back and
+// the socket is silent, the look goes through TLS, so that late session tickets are
+// taken in and a surplus reply in TLS's own buffer is seen.
 func (c *conn) alive(now time.Time) (ok, surplus bool) {
+	if c.drained && c.wire.isSilent() {
+		return true, false
+	}
 	if !c.readBy.After(now) {
 		if c.nc.SetReadDeadline(time.Time{}) != nil {
 			return false, false
@@ -278,6 +303,7 @@ func (c *conn) finish() {
 		c.close()
 		return
 	}
+	c.drained = c.isDrained()
 	c.pool.transport.giveBack(c)
 }
 

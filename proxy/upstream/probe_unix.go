@@ -16,6 +16,9 @@ type probe struct {
 	n   int
 	err error
 	do  func(fd uintptr) bool
+
+	one  [1]byte
+	peek func(fd uintptr)
 }
 
 // read is the callback. Sockets of the Go runtime are non-blocking, and true
@@ -26,6 +29,24 @@ func (o *probe) read(fd uintptr) bool {
 			return true
 		}
 	}
+}
+
+// look is the callback that peeks at one byte.
+func (o *probe) look(fd uintptr) {
+	_, _, o.err = syscall.Recvfrom(int(fd), o.one[:], syscall.MSG_PEEK)
+}
+
+// isSilent reports whether the socket is open and holds nothing to be read.
+func (w *wire) isSilent() bool {
+	if w.raw == nil {
+		return false
+	}
+	o := &w.probe
+	if o.peek == nil {
+		o.peek = o.look
+	}
+	err := w.raw.Control(o.peek)
+	return err == nil && (errors.Is(o.err, syscall.EAGAIN) || errors.Is(o.err, syscall.EWOULDBLOCK))
 }
 
 // readNow reads what the socket holds, without waiting.

@@ -232,6 +232,7 @@ func (t *Transport) send(ctx context.Context, key Key, out *outgoing, mode Mode)
 		}
 		c.watch(ctx)
 		c.until = mode.until
+		c.wire.got, c.read = 0, 0
 		before := c.wire.written
 		if err = c.write(ctx, out, now); err == nil {
 			return c, true, nil
