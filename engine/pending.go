@@ -39,19 +39,10 @@ func (t *txn) forget() {
 	t.entries, t.begun, t.kept, t.after = t.entries[:0], t.begun[:0], t.kept[:0], t.after[:0]
 }
 
-// empty returns a txn with the memory of t, where that is no more than most actions
-// need, and with nothing in it.
-func (t *txn) empty() txn {
-	return txn{entries: emptied(t.entries), begun: emptied(t.begun), kept: emptied(t.kept), after: emptied(t.after)}
-}
-
-func emptied[T any](list []T) []T {
+// large reports whether t has more memory than most actions need.
+func (t *txn) large() bool {
 	const most = 4
-	if cap(list) > most {
-		return nil
-	}
-	clear(list[:cap(list)])
-	return list[:0]
+	return max(cap(t.entries), cap(t.begun), cap(t.kept), cap(t.after)) > most
 }
 
 type action func(*txn) error
@@ -104,6 +95,10 @@ func (s *pendings) take(act action) *pending {
 
 // giveBack takes a pending that was answered, and of which its caller was told.
 func (s *pendings) giveBack(p *pending) {
-	*p = pending{told: p.told, did: p.did.empty()}
+	if p.did.large() {
+		return
+	}
+	p.did.forget()
+	p.act, p.err, p.leads, p.gone, p.answered = nil, nil, false, false, false
 	s.pool.Put(p)
 }

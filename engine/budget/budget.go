@@ -59,16 +59,15 @@ func (a Account) Read(r store.Reader, now time.Time, perMinute, perHour int) (St
 	if s.Exposure, err = a.total(r, a.exposureKey()); err != nil {
 		return State{}, err
 	}
-	minute, err := readRing(r, a.ringKey(perSecond), perSecond)
-	if err != nil {
+	var minute, hour ring
+	if err := readRing(r, a.ringKey(perSecond), perSecond, &minute); err != nil {
 		return State{}, err
 	}
-	hour, err := readRing(r, a.ringKey(perMinuteOfHour), perMinuteOfHour)
-	if err != nil {
+	if err := readRing(r, a.ringKey(perMinuteOfHour), perMinuteOfHour, &hour); err != nil {
 		return State{}, err
 	}
-	s.Minute, s.MinuteFree = minute.count(now), minute.free(now, perMinute)
-	s.Hour, s.HourFree = hour.count(now), hour.free(now, perHour)
+	s.Minute, s.Hour = minute.count(now), hour.count(now)
+	s.MinuteFree, s.HourFree = minute.free(s.Minute, perMinute), hour.free(s.Hour, perHour)
 	return s, nil
 }
 
@@ -133,8 +132,8 @@ func (a Account) check(amount spend.Amount) error {
 func (a Account) Count(tx store.Tx, now time.Time) error {
 	for _, step := range []time.Duration{perSecond, perMinuteOfHour} {
 		key := a.ringKey(step)
-		r, err := readRing(tx, key, step)
-		if err != nil {
+		var r ring
+		if err := readRing(tx, key, step, &r); err != nil {
 			return err
 		}
 		r.add(now)

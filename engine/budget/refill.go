@@ -189,8 +189,8 @@ func (a Account) clearAhead(tx store.Tx, now time.Time) error {
 func (a Account) mergeRings(tx store.Tx, told ...ring) error {
 	for _, r := range told {
 		key := a.ringKey(r.step)
-		held, err := readRing(tx, key, r.step)
-		if err != nil {
+		var held ring
+		if err := readRing(tx, key, r.step, &held); err != nil {
 			return err
 		}
 		if held.head < r.head {

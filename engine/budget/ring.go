@@ -66,24 +66,19 @@ func (r *ring) from(step int64) int {
 	if r.head < step {
 		return 0
 	}
+	// More than this is more calls than any bound, on every platform.
+	const most = math.MaxInt32
 	var sum uint64
 	for _, n := range r.n[:min(uint64(r.head)-uint64(step), slots-1)+1] { //nolint:gosec // their difference is never negative
-		sum = saturated(sum, n)
+		sum += min(n, most)
 	}
-	return int(sum)
+	return int(min(sum, most)) //nolint:gosec // no more than fits
 }
 
-func saturated(a, b uint64) uint64 {
-	if b > math.MaxInt32-min(a, math.MaxInt32) {
-		return math.MaxInt32 // More calls than any bound, on every platform.
-	}
-	return a + b
-}
-
-// free returns when one more call will fit under bound calls a window; the zero
-// time if it fits already or no call ever will.
-func (r *ring) free(t time.Time, bound int) time.Time {
-	if bound <= 0 || r.count(t) < bound {
+// free returns when one more call will fit under bound calls a window, of which there
+// are used; the zero time if it fits already or no call ever will.
+func (r *ring) free(used, bound int) time.Time {
+	if bound <= 0 || used < bound {
 		return time.Time{}
 	}
 	// The window leaves the step head-i behind when it is 61 steps past.
@@ -100,18 +95,18 @@ func (r *ring) start(step int64) time.Time {
 	return time.Unix(step*int64(r.step/time.Second), 0).UTC()
 }
 
-// readRing returns the ring at key, which is empty if it is absent.
-func readRing(rd store.Reader, key string, step time.Duration) (ring, error) {
-	r := ring{step: step}
+// readRing reads the ring at key into r, which is empty if it is absent.
+func readRing(rd store.Reader, key string, step time.Duration, r *ring) error {
+	*r = ring{step: step}
 	value, err := rd.Get(key)
 	if errors.Is(err, store.ErrNotFound) {
-		return r, nil
+		return nil
 	}
 	if err != nil {
-		return r, fmt.Errorf("read velocity %s: %w", key, err)
+		return fmt.Errorf("read velocity %s: %w", key, err)
 	}
 	if len(value) == 0 || value[0] != format {
-		return r, fmt.Errorf("read velocity %s: unknown format", key)
+		return fmt.Errorf("read velocity %s: unknown format", key)
 	}
 	head, rest, ok := cutNumber(value[1:])
 	for i := range r.n {
@@ -122,10 +117,10 @@ func readRing(rd store.Reader, key string, step time.Duration) (ring, error) {
 		}
 	}
 	if !ok || len(rest) > 0 || head > math.MaxInt64 {
-		return r, fmt.Errorf("read velocity %s: damaged", key)
+		return fmt.Errorf("read velocity %s: damaged", key)
 	}
 	r.head = int64(head) //nolint:gosec // no greater than MaxInt64
-	return r, nil
+	return nil
 }
 
 // cutNumber takes a uvarint off the front of b.
@@ -142,7 +137,11 @@ func (r *ring) write(tx store.Tx, key string) error {
 	value := append(room.Lend(1+binary.MaxVarintLen64+slots+16), format)
 	value = binary.AppendUvarint(value, uint64(r.head)) //nolint:gosec // never negative
 	for _, n := range r.n {
-		value = binary.AppendUvarint(value, n)
+		if n < 0x80 {
+			value = append(value, byte(n))
+		} else {
+			value = binary.AppendUvarint(value, n)
+		}
 	}
 	if err := room.PutLent(key, value); err != nil {
 		return fmt.Errorf("write velocity %s: %w", key, err)
