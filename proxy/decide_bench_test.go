@@ -49,17 +49,18 @@ func newJudge(policies ...*policy.Policy) *judge {
 // Authorize evaluates, and reserves what it allows.
 func (g *judge) Authorize(_ context.Context, in spend.Intent) (spend.Ruling, error) {
 	now := time.Now()
-	r := spend.Request{
-		ID: spend.ID("request-" + strconv.FormatUint(g.seq.Add(1), 10)), Origin: spend.Wire, Enforcement: spend.Wired,
-		Intent: in, State: spend.Denied, Created: now, Changed: now, Attempts: 1,
-	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	r.Verdict = policy.Evaluate(policy.Input{
-		Intent: &r.Intent, Policies: g.policies, Now: now,
+	verdict := policy.Evaluate(policy.Input{
+		Intent: &in, Policies: g.policies, Now: now,
 		Usage: func(id spend.ID) policy.Usage { return g.used[id].usage(now) },
 	})
-	if r.Verdict.Decision != spend.Allow {
+	var room [32]byte
+	r := spend.Request{
+		ID: spend.ID(strconv.AppendUint(append(room[:0], "request-"...), g.seq.Add(1), 10)), Origin: spend.Wire, Enforcement: spend.Wired,
+		Intent: in, Verdict: verdict, State: spend.Denied, Created: now, Changed: now, Attempts: 1,
+	}
+	if verdict.Decision != spend.Allow {
 		return spend.Ruling{Next: spend.Refuse, Request: r}, nil
 	}
 	for _, p := range g.policies {
