@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,6 +65,20 @@ func TestLineIsWrittenAsZapWritesIt(t *testing.T) {
 			t.Errorf("written: %t, namely\n%sinstead of\n%s", wrote, out.String(), want)
 		}
 	})
+}
+
+func TestEachByteIsPlainWhereJSONTakesItAsItIs(t *testing.T) {
+	for _, around := range []int{0, 3, 7, 8, 12, 31} {
+		for i := range 256 {
+			want := ' ' <= i && i <= '~' && i != '"' && i != '\\'
+			for at := range around + 1 {
+				s := strings.Repeat("~", at) + string([]byte{byte(i)}) + strings.Repeat(" ", around-at)
+				if got := isPlain(s); got != want {
+					t.Fatalf("%q is plain: %t, want %t", s, got, want)
+				}
+			}
+		}
+	}
 }
 
 func TestLogWritesWhatZapWritesAndSyncsAllButLines(t *testing.T) {

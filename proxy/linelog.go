@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"encoding/binary"
 	"strconv"
 	"sync"
 	"time"
@@ -168,9 +169,26 @@ func (l *Line) isPlain() bool {
 		isPlain(string(l.Code)) && isPlain(string(l.Request)) && isPlain(l.Cause) && isPlain(l.Err)
 }
 
+// isPlain reports whether s is ASCII without quotes, backslashes and control
+// characters. It looks at eight bytes at once, and at the last eight again.
 func isPlain(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+	if len(s) < 8 {
+		for i := range len(s) {
+			if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+				return false
+			}
+		}
+		return true
+	}
+	const each, high = 0x0101010101010101, 0x8080808080808080
+	b := []byte(s)
+	for i := 0; i < len(b); i += 8 {
+		w := binary.LittleEndian.Uint64(b[min(i, len(b)-8):])
+		// What is not wanted leaves its highest bit: quotes and control characters
+		// (turning a bit puts the quote, 0x22, right behind those), backslashes, and
+		// what is above the tilde.
+		quote, slash := (w^each*2)-each*('"'-1), (w^each*'\\')-each
+		if (quote|slash|(w+each)|w)&high != 0 {
 			return false
 		}
 	}

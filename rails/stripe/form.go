@@ -39,13 +39,15 @@ func parseForm(query, body string) (*form, error) {
 // plain: code Malformed for broken syntax, Ambiguous for what Rack 1 to 3, Go and
 // browsers read differently.
 func (f *form) read(query, body string) error {
-	// Counting first bounds what the splitting below allocates.
-	n := countPairs(query) + countPairs(body)
-	if n > maxPairs {
-		return rails.Refusef(spend.Malformed, "", "more than %d parameters", maxPairs)
-	}
-	if f.all = f.room[:0]; n > len(f.room) {
-		f.all = make([]pair, 0, n)
+	f.all = f.room[:0]
+	// Counting first bounds what the splitting below allocates. As many as are too
+	// many have a separator each, but for the last of both halves.
+	if len(query)+len(body) >= maxPairs-1 {
+		n := countPairs(query) + countPairs(body)
+		if n > maxPairs {
+			return rails.Refusef(spend.Malformed, "", "more than %d parameters", maxPairs)
+		}
+		f.all = slices.Grow(f.all, n)
 	}
 	if err := f.add(query); err != nil {
 		return err
@@ -71,7 +73,7 @@ func countPairs(raw string) int {
 	return strings.Count(raw, "&") + 1
 }
 
-// add appends the parameters of one half, for which there is memory.
+// add appends the parameters of one half.
 func (f *form) add(raw string) error {
 	if raw == "" {
 		return nil

@@ -262,11 +262,10 @@ func stringEnd(json []byte, i int) (end int, coded bool) {
 	for {
 		for ; len(json)-i >= 8; i += 8 {
 			b := binary.LittleEndian.Uint64(json[i:])
-			quote, slash := b^each*'"', b^each*'\\'
-			// The lowest bit that is left marks the first quote, backslash or
-			// control character.
-			found := ((b-each*' ')&^b | (quote-each)&^quote | (slash-each)&^slash) & high
-			if found != 0 {
+			// The lowest bit that is left marks the first quote, backslash or control
+			// character. Turning a bit puts the quote, 0x22, right behind the controls.
+			quote, slash := (b^each*2)-each*('"'-1), (b^each*'\\')-each
+			if found := (quote | slash) &^ b & high; found != 0 {
 				i += bits.TrailingZeros64(found) / 8
 				break
 			}
