@@ -19,51 +19,44 @@ const (
 // one bucket to it (it says so itself; the habit comes from Rack). Every form
 // made by parseForm has one reading for all parsers known.
 type form struct {
-	query, body []pair   // parts of all
-	all         []pair   // query, then body
-	room        [16]pair // memory for all: as much as usual calls need
-	tops        looks    // of the names without their brackets
-	alike       bool     // two of those look the same
+	query, body []pair // parts of all
+	all         []pair // query, then body
+	tops        looks  // of the names without their brackets
 }
 
-// parseForm is form.read into memory of its own.
-func parseForm(query, body string) (*form, error) {
-	f := new(form)
-	if err := f.read(query, body); err != nil {
-		return nil, err
-	}
-	return f, nil
-}
+// usualPairs is how many parameters usual calls have at most.
+const usualPairs = 16
 
-// read reads both halves into a form that is empty. It refuses whatever is not
-// plain: code Malformed for broken syntax, Ambiguous for what Rack 1 to 3, Go and
-// browsers read differently.
-func (f *form) read(query, body string) error {
-	f.all = f.room[:0]
+// parseForm reads both halves, into room where that is enough, and refuses whatever
+// is not plain: code Malformed for broken syntax, Ambiguous for what Rack 1 to 3, Go
+// and browsers read differently.
+func parseForm(room []pair, query, body string) (form, error) {
 	// Counting first bounds what the splitting below allocates. As many as are too
 	// many have a separator each, but for the last of both halves.
 	if len(query)+len(body) >= maxPairs-1 {
 		n := countPairs(query) + countPairs(body)
 		if n > maxPairs {
-			return rails.Refusef(spend.Malformed, "", "more than %d parameters", maxPairs)
+			return form{}, rails.Refusef(spend.Malformed, "", "more than %d parameters", maxPairs)
 		}
-		f.all = slices.Grow(f.all, n)
+		room = slices.Grow(room, n)
 	}
-	if err := f.add(query); err != nil {
-		return err
+	var f form
+	some, likeQuery, err := appendPairs(room, query, &f.tops)
+	if err != nil {
+		return form{}, err
 	}
-	inQuery := len(f.all)
-	if err := f.add(body); err != nil {
-		return err
+	all, likeBody, err := appendPairs(some, body, &f.tops)
+	if err != nil {
+		return form{}, err
 	}
-	f.query, f.body = f.all[:inQuery:inQuery], f.all[inQuery:]
-	if !f.alike {
-		return nil // What differs before the brackets is at odds in no way.
+	f.query, f.body, f.all = all[:len(some):len(some)], all[len(some):], all
+	if !likeQuery && !likeBody {
+		return f, nil // What differs before the brackets is at odds in no way.
 	}
 	if err := f.checkOverlap(); err != nil {
-		return err
+		return form{}, err
 	}
-	return f.checkShape()
+	return f, f.checkShape()
 }
 
 func countPairs(raw string) int {
@@ -73,32 +66,35 @@ func countPairs(raw string) int {
 	return strings.Count(raw, "&") + 1
 }
 
-// add appends the parameters of one half.
-func (f *form) add(raw string) error {
+// appendPairs appends the parameters of one half, and adds the looks of their names
+// without brackets to tops. It reports whether one of those was there.
+func appendPairs(pairs []pair, raw string, tops *looks) (all []pair, alike bool, err error) {
 	if raw == "" {
-		return nil
+		return pairs, false, nil
 	}
 	odd := false
 	for rest, more := raw, true; more; {
-		f.all = append(f.all, pair{})
-		p := &f.all[len(f.all)-1]
+		pairs = append(pairs, pair{})
+		p := &pairs[len(pairs)-1]
 		size, some, err := p.parse(rest)
 		if odd = odd || some&isOdd != 0; err != nil {
 			// What is wrong with the bytes goes before what is wrong with the syntax.
 			if wrong := checkBytes(raw); wrong != nil {
-				return wrong
+				return nil, false, wrong
 			}
-			return err
+			return nil, false, err
 		}
-		f.alike = f.tops.add(look(p.top())) || f.alike
+		alike = tops.add(look(p.top())) || alike
 		if more = size < len(rest); more {
 			rest = rest[size+len("&"):]
 		}
 	}
 	if odd {
-		return checkBytes(raw)
+		if err := checkBytes(raw); err != nil {
+			return nil, false, err
+		}
 	}
-	return nil
+	return pairs, alike, nil
 }
 
 func checkBytes(raw string) error {

@@ -19,7 +19,7 @@ func TestFormNamesTheParameterAtFault(t *testing.T) {
 		"an odd bracket":             {body: "amount[=1", param: "amount["},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := parseForm(tc.query, tc.body)
+			_, err := parseForm(nil, tc.query, tc.body)
 			if r, ok := err.(*rails.Refusal); !ok || r.Param != tc.param { //nolint:errorlint // parseForm wraps nothing
 				t.Errorf("parseForm(%q, %q): %v, want a refusal over %q", tc.query, tc.body, err, tc.param)
 			}
@@ -38,13 +38,13 @@ func TestFormBounds(t *testing.T) {
 		}
 		return b.String()
 	}
-	if f, err := parseForm("a=1", pairs(maxPairs-1)); err != nil || len(f.body) != maxPairs-1 {
+	if f, err := parseForm(nil, "a=1", pairs(maxPairs-1)); err != nil || len(f.body) != maxPairs-1 {
 		t.Errorf("%d parameters: %v, want them read", maxPairs, err)
 	}
-	if _, err := parseForm("", pairs(maxPairs)); err != nil {
+	if _, err := parseForm(nil, "", pairs(maxPairs)); err != nil {
 		t.Errorf("%d parameters in the body alone: %v, want them read", maxPairs, err)
 	}
-	if _, err := parseForm("a=1", pairs(maxPairs)); err == nil {
+	if _, err := parseForm(nil, "a=1", pairs(maxPairs)); err == nil {
 		t.Errorf("%d parameters are read, want a refusal", maxPairs+1)
 	}
 }
@@ -63,7 +63,7 @@ func FuzzForm(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, query, body string) {
-		got, err := parseForm(query, body)
+		got, err := parseForm(nil, query, body)
 		if err != nil {
 			if _, ok := err.(*rails.Refusal); !ok { //nolint:errorlint // parseForm wraps nothing
 				t.Fatalf("error %v is no refusal", err)
@@ -85,11 +85,11 @@ func FuzzForm(f *testing.F) {
 			}
 		}
 		q, b := string(encodeAnew(got.query)), string(encodeAnew(got.body))
-		again, err := parseForm(q, b)
+		again, err := parseForm(nil, q, b)
 		if err != nil || !slices.EqualFunc(again.query, got.query, sameParameter) || !slices.EqualFunc(again.body, got.body, sameParameter) || string(encodeAnew(again.query)) != q || string(encodeAnew(again.body)) != b {
 			t.Fatalf("%q and %q, encoded as %q and %q, are read as %+v, %v", query, body, q, b, again, err)
 		}
-		if c, err := parseForm("", string(got.appendCanonical(nil))); err != nil || string(c.appendCanonical(nil)) != string(got.appendCanonical(nil)) {
+		if c, err := parseForm(nil, "", string(got.appendCanonical(nil))); err != nil || string(c.appendCanonical(nil)) != string(got.appendCanonical(nil)) {
 			t.Fatalf("the canonical form %q is no fixed point: %v", got.appendCanonical(nil), err)
 		}
 	})

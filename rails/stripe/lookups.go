@@ -34,9 +34,9 @@ func (x *reading) paymentIntent() (*fact, effect, error) {
 
 // confirmPaymentIntent spends the amount of the payment intent, in whatever
 // status it is: Stripe refuses what cannot be confirmed.
-func confirmPaymentIntent(x *reading) (effect, error) {
+func confirmPaymentIntent(x *reading, f *form) (effect, error) {
 	for _, name := range []string{"amount", "amount_to_confirm", "currency"} {
-		if err := x.form.refuse(name, "a confirmation takes it from the payment intent"); err != nil {
+		if err := f.refuse(name, "a confirmation takes it from the payment intent"); err != nil {
 			return effect{}, err
 		}
 	}
@@ -52,8 +52,8 @@ func confirmPaymentIntent(x *reading) (effect, error) {
 }
 
 // capturePaymentIntent spends amount_to_capture, else all that can be captured.
-func capturePaymentIntent(x *reading) (effect, error) {
-	n, stated, err := x.form.number("amount_to_capture")
+func capturePaymentIntent(x *reading, f *form) (effect, error) {
+	n, stated, err := f.number("amount_to_capture")
 	if err != nil {
 		return effect{}, err
 	}
@@ -72,8 +72,8 @@ func capturePaymentIntent(x *reading) (effect, error) {
 
 // incrementPaymentIntent spends what the new total, which the call states, adds
 // to the old one.
-func incrementPaymentIntent(x *reading) (effect, error) {
-	total, stated, err := x.form.number("amount")
+func incrementPaymentIntent(x *reading, f *form) (effect, error) {
+	total, stated, err := f.number("amount")
 	if err != nil {
 		return effect{}, err
 	}
@@ -99,8 +99,8 @@ func incrementPaymentIntent(x *reading) (effect, error) {
 
 // captureCharge spends the amount stated, else what of the charge is not yet
 // captured. API versions without amount_captured capture once and for all.
-func captureCharge(x *reading) (effect, error) {
-	n, stated, err := x.form.number("amount")
+func captureCharge(x *reading, f *form) (effect, error) {
+	n, stated, err := f.number("amount")
 	if err != nil {
 		return effect{}, err
 	}
@@ -133,12 +133,12 @@ func captureCharge(x *reading) (effect, error) {
 
 // createRefund gives back what was paid by a charge, by a payment intent, or
 // into a customer's cash balance.
-func createRefund(x *reading) (effect, error) {
-	charge, pi, err := x.refundTarget()
+func createRefund(x *reading, f *form) (effect, error) {
+	charge, pi, err := x.refundTarget(f)
 	if err != nil {
 		return effect{}, err
 	}
-	n, stated, err := x.form.number("amount")
+	n, stated, err := f.number("amount")
 	if err != nil {
 		return effect{}, err
 	}
@@ -152,7 +152,7 @@ func createRefund(x *reading) (effect, error) {
 		target, object, id = "/v1/payment_intents/"+pi+"?expand[]=latest_charge", "payment_intent", pi
 		e.object = "payment_intents/" + pi
 	default:
-		return refundCashBalance(x)
+		return refundCashBalance(f)
 	}
 	paid, err := x.look(target, object, id)
 	if err != nil {
@@ -189,14 +189,14 @@ func (o *fact) refundable() (int64, error) {
 
 // refundTarget returns the one charge or payment intent that is refunded; both
 // are "" for a refund out of a customer's cash balance.
-func (x *reading) refundTarget() (charge, pi string, err error) {
-	if charge, err = x.form.id("charge"); err != nil {
+func (x *reading) refundTarget(f *form) (charge, pi string, err error) {
+	if charge, err = f.id("charge"); err != nil {
 		return "", "", err
 	}
-	if pi, err = x.form.id("payment_intent"); err != nil {
+	if pi, err = f.id("payment_intent"); err != nil {
 		return "", "", err
 	}
-	_, origin, err := x.form.scalar("origin")
+	_, origin, err := f.scalar("origin")
 	if err != nil {
 		return "", "", err
 	}
@@ -217,15 +217,15 @@ func (x *reading) refundTarget() (charge, pi string, err error) {
 
 // refundCashBalance reads a refund with origin=customer_balance, which states
 // all there is to know.
-func refundCashBalance(x *reading) (effect, error) {
-	if origin, _, err := x.form.scalar("origin"); err != nil || origin != "customer_balance" {
+func refundCashBalance(f *form) (effect, error) {
+	if origin, _, err := f.scalar("origin"); err != nil || origin != "customer_balance" {
 		return effect{}, rails.Refusef(spend.Malformed, "origin", "origin is %.80q; it must be customer_balance", origin)
 	}
-	amount, err := x.form.price(spend.Refund)
+	amount, err := f.price(spend.Refund)
 	if err != nil {
 		return effect{}, err
 	}
-	customer, err := x.form.id("customer")
+	customer, err := f.id("customer")
 	if err != nil {
 		return effect{}, err
 	}

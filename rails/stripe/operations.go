@@ -10,15 +10,11 @@ import (
 // operation is one kind of call.
 type operation struct {
 	name  string
-	class spend.Class // what it is at worst
-	// read makes out what one call of the operation does; nil where nothing of
-	// the call is read.
-	read func(*reading) (effect, error)
+	class spend.Class // what it is at worst; of one that is Unrecognised, nothing more is read
 }
 
 // reading is a call under the eyes of its operation.
 type reading struct {
-	form    form
 	id      string // the object that the path names, or ""
 	version string // Stripe-Version, or ""
 	facts   []rails.Fact
@@ -33,7 +29,7 @@ type effect struct {
 }
 
 func unrecognised() operation {
-	return operation{name: "unrecognised", class: spend.Unrecognised}
+	return operation{"unrecognised", spend.Unrecognised}
 }
 
 // route names the operation of a write by method and path, and returns the id
@@ -72,65 +68,101 @@ func route(method, path string) (operation, string, error) {
 func operationOf(pattern string) (operation, bool) {
 	switch pattern {
 	case "payment_intents":
-		return operation{"payment_intents.create", spend.Spend, createPaymentIntent}, true
+		return operation{"payment_intents.create", spend.Spend}, true
 	case "payment_intents/{id}":
-		return operation{"payment_intents.update", spend.Other, updatePaymentIntent}, true
+		return operation{"payment_intents.update", spend.Other}, true
 	case "payment_intents/{id}/confirm":
-		return operation{"payment_intents.confirm", spend.Spend, confirmPaymentIntent}, true
+		return operation{"payment_intents.confirm", spend.Spend}, true
 	case "payment_intents/{id}/capture":
-		return operation{"payment_intents.capture", spend.Spend, capturePaymentIntent}, true
+		return operation{"payment_intents.capture", spend.Spend}, true
 	case "payment_intents/{id}/increment_authorization":
-		return operation{"payment_intents.increment_authorization", spend.Spend, incrementPaymentIntent}, true
+		return operation{"payment_intents.increment_authorization", spend.Spend}, true
 	case "payment_intents/{id}/cancel":
-		return operation{"payment_intents.cancel", spend.Other, touch("payment_intents")}, true
+		return operation{"payment_intents.cancel", spend.Other}, true
 	case "charges":
-		return operation{"charges.create", spend.Spend, createCharge}, true
+		return operation{"charges.create", spend.Spend}, true
 	case "charges/{id}":
-		return operation{"charges.update", spend.Other, touch("charges")}, true
+		return operation{"charges.update", spend.Other}, true
 	case "charges/{id}/capture":
-		return operation{"charges.capture", spend.Spend, captureCharge}, true
+		return operation{"charges.capture", spend.Spend}, true
 	case "refunds", "charges/{id}/refund", "charges/{id}/refunds":
-		return operation{"refunds.create", spend.Spend, createRefund}, true
+		return operation{"refunds.create", spend.Spend}, true
 	case "refunds/{id}":
-		return operation{"refunds.update", spend.Other, touch("refunds")}, true
+		return operation{"refunds.update", spend.Other}, true
 	case "refunds/{id}/cancel":
-		return operation{"refunds.cancel", spend.Other, touch("refunds")}, true
+		return operation{"refunds.cancel", spend.Other}, true
 	case "transfers":
-		return operation{"transfers.create", spend.Spend, createTransfer}, true
+		return operation{"transfers.create", spend.Spend}, true
 	case "transfers/{id}":
-		return operation{"transfers.update", spend.Other, touch("transfers")}, true
+		return operation{"transfers.update", spend.Other}, true
 	case "payouts":
-		return operation{"payouts.create", spend.Spend, createPayout}, true
+		return operation{"payouts.create", spend.Spend}, true
 	case "payouts/{id}":
-		return operation{"payouts.update", spend.Other, touch("payouts")}, true
+		return operation{"payouts.update", spend.Other}, true
 	case "payouts/{id}/cancel":
-		return operation{"payouts.cancel", spend.Other, touch("payouts")}, true
+		return operation{"payouts.cancel", spend.Other}, true
 	}
 	return operation{}, false
 }
 
-// touch reads a write that moves no money. It names its object, because an
-// approval already given on that object may not outlive the write.
-func touch(collection string) func(*reading) (effect, error) {
-	return func(x *reading) (effect, error) {
-		return effect{class: spend.Other, object: collection + "/" + x.id}, nil
+// effect makes out what one call of an operation does. The form stands beside x and
+// not in it, where it would be taken to outlive the call.
+func (x *reading) effect(operation string, f *form) (effect, error) {
+	switch operation {
+	case "payment_intents.create":
+		return createPaymentIntent(f)
+	case "payment_intents.update":
+		return updatePaymentIntent(x, f)
+	case "payment_intents.confirm":
+		return confirmPaymentIntent(x, f)
+	case "payment_intents.capture":
+		return capturePaymentIntent(x, f)
+	case "payment_intents.increment_authorization":
+		return incrementPaymentIntent(x, f)
+	case "charges.create":
+		return createCharge(f)
+	case "charges.capture":
+		return captureCharge(x, f)
+	case "refunds.create":
+		return createRefund(x, f)
+	case "transfers.create":
+		return createTransfer(x, f)
+	case "payouts.create":
+		return createPayout(f)
+	case "payment_intents.cancel":
+		return x.touch("payment_intents"), nil
+	case "charges.update":
+		return x.touch("charges"), nil
+	case "refunds.update", "refunds.cancel":
+		return x.touch("refunds"), nil
+	case "transfers.update":
+		return x.touch("transfers"), nil
+	case "payouts.update", "payouts.cancel":
+		return x.touch("payouts"), nil
 	}
+	return effect{class: spend.Unrecognised}, nil
+}
+
+// touch is the effect of a write that moves no money. It names its object, because an
+// approval already given on that object may not outlive the write.
+func (x *reading) touch(collection string) effect {
+	return effect{class: spend.Other, object: collection + "/" + x.id}
 }
 
 // createPaymentIntent is a spend only with confirm=true, or True as Python's SDK
 // wrote it until 2025 (stripe-python, pull request 1499). Stripe's mock takes
 // 1, t, T and TRUE for true as well; what else stands for false is not known, so
 // everything but these words is refused.
-func createPaymentIntent(x *reading) (effect, error) {
-	amount, err := x.form.price(spend.Charge)
+func createPaymentIntent(f *form) (effect, error) {
+	amount, err := f.price(spend.Charge)
 	if err != nil {
 		return effect{}, err
 	}
-	payee, err := chargePayee(&x.form)
+	payee, err := chargePayee(f)
 	if err != nil {
 		return effect{}, err
 	}
-	confirm, present, err := x.form.scalar("confirm")
+	confirm, present, err := f.scalar("confirm")
 	switch {
 	case err != nil:
 		return effect{}, err
@@ -143,26 +175,26 @@ func createPaymentIntent(x *reading) (effect, error) {
 }
 
 // updatePaymentIntent moves nothing, and refuses what would if Stripe took it.
-func updatePaymentIntent(x *reading) (effect, error) {
-	if err := x.form.refuse("confirm", "an update does not confirm; call confirm"); err != nil {
+func updatePaymentIntent(x *reading, f *form) (effect, error) {
+	if err := f.refuse("confirm", "an update does not confirm; call confirm"); err != nil {
 		return effect{}, err
 	}
-	if _, _, err := x.form.number("amount"); err != nil {
+	if _, _, err := f.number("amount"); err != nil {
 		return effect{}, err
 	}
-	if _, err := x.form.currency(); err != nil {
+	if _, err := f.currency(); err != nil {
 		return effect{}, err
 	}
-	return touch("payment_intents")(x)
+	return x.touch("payment_intents"), nil
 }
 
 // createCharge is a spend with capture=false as well: the money is held.
-func createCharge(x *reading) (effect, error) {
-	amount, err := x.form.price(spend.Charge)
+func createCharge(f *form) (effect, error) {
+	amount, err := f.price(spend.Charge)
 	if err != nil {
 		return effect{}, err
 	}
-	payee, err := chargePayee(&x.form)
+	payee, err := chargePayee(f)
 	if err != nil {
 		return effect{}, err
 	}
@@ -171,16 +203,16 @@ func createCharge(x *reading) (effect, error) {
 
 // createTransfer reads a transfer to a connected account. Under versions before
 // 2017-04-06 the same path pays out to a bank.
-func createTransfer(x *reading) (effect, error) {
+func createTransfer(x *reading, f *form) (effect, error) {
 	kind := spend.Transfer
 	if x.version != "" && x.version < "2017-04-06" {
 		kind = spend.Payout
 	}
-	amount, err := x.form.price(kind)
+	amount, err := f.price(kind)
 	if err != nil {
 		return effect{}, err
 	}
-	payee, err := x.form.id("destination")
+	payee, err := f.id("destination")
 	if err != nil {
 		return effect{}, err
 	}
@@ -192,12 +224,12 @@ func createTransfer(x *reading) (effect, error) {
 
 // createPayout reads a payout; without a destination it goes to the account's
 // default bank account or card, which the call does not name.
-func createPayout(x *reading) (effect, error) {
-	amount, err := x.form.price(spend.Payout)
+func createPayout(f *form) (effect, error) {
+	amount, err := f.price(spend.Payout)
 	if err != nil {
 		return effect{}, err
 	}
-	payee, err := x.form.id("destination")
+	payee, err := f.id("destination")
 	if err != nil {
 		return effect{}, err
 	}

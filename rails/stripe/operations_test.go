@@ -3,6 +3,8 @@ package stripe
 import (
 	"slices"
 	"testing"
+
+	"github.com/outgo/outgo/engine/spend"
 )
 
 func TestEveryOperationIsListedForPolicies(t *testing.T) {
@@ -12,8 +14,13 @@ func TestEveryOperationIsListedForPolicies(t *testing.T) {
 		"charges/{id}/capture", "refunds", "charges/{id}/refund", "charges/{id}/refunds", "refunds/{id}", "refunds/{id}/cancel",
 		"transfers", "transfers/{id}", "payouts", "payouts/{id}", "payouts/{id}/cancel",
 	} {
-		if op, ok := operationOf(pattern); !ok || !slices.Contains(Operations(), op.name) {
+		op, ok := operationOf(pattern)
+		if !ok || !slices.Contains(Operations(), op.name) {
 			t.Errorf("%s is %q, %v, which is not listed", pattern, op.name, ok)
+		}
+		x := reading{id: "id_1"}
+		if e, err := x.effect(op.name, &form{}); err == nil && e.class == spend.Unrecognised {
+			t.Errorf("%s is not read", pattern)
 		}
 	}
 }

@@ -14,7 +14,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/outgo/outgo/engine/spend"
@@ -34,12 +33,10 @@ type Options struct {
 	Hosts []string
 }
 
-// Rail understands Stripe. It remembers nothing of a call and is safe for concurrent
-// use.
+// Rail understands Stripe. It holds no state and is safe for concurrent use.
 type Rail struct {
 	categories map[string]string
 	hosts      []string
-	readings   sync.Pool // of *reading, all empty
 }
 
 var _ rails.Rail = (*Rail)(nil)
@@ -47,7 +44,6 @@ var _ rails.Rail = (*Rail)(nil)
 // New returns the rail.
 func New(o Options) *Rail {
 	r := &Rail{categories: map[string]string{}, hosts: append([]string{"api.stripe.com"}, o.Hosts...)}
-	r.readings.New = func() any { return new(reading) }
 	for operation, category := range o.Categories {
 		r.categories[operation] = normalCategory(category)
 	}
@@ -82,7 +78,7 @@ func (r *Rail) Match(c *rails.Call) spend.Class {
 		}
 		return spend.Read
 	}
-	if op, _, err := route(c.Method, c.Path); api && err == nil && op.read != nil {
+	if op, _, err := route(c.Method, c.Path); api && err == nil {
 		return op.class
 	}
 	return spend.Unrecognised
@@ -100,58 +96,39 @@ func (r *Rail) Intent(c *rails.Call, facts []rails.Fact) (rails.Judgement, error
 		j.Query, j.Body = c.Query, c.Body
 		return j, nil
 	}
-	x := r.readings.Get().(*reading) //nolint:forcetypeassert // nothing else is put in
-	x.id, x.facts = id, facts
-	err = r.read(&j, c, x, op)
-	*x = reading{}
-	r.readings.Put(x)
+	var h head
+	if err := h.read(c); err != nil {
+		return rails.Judgement{}, err
+	}
+	var room [usualPairs]pair
+	f, err := parseForm(room[:0], c.Query, string(c.Body))
 	if err != nil {
 		return rails.Judgement{}, err
 	}
-	return j, nil
-}
-
-// read fills in j with what a write of an operation says. The form of x is empty.
-func (r *Rail) read(j *rails.Judgement, c *rails.Call, x *reading, op operation) error {
-	var h head
-	if err := h.read(c); err != nil {
-		return err
+	if err := f.refuseReserved(); err != nil {
+		return rails.Judgement{}, err
 	}
-	if err := x.form.read(c.Query, string(c.Body)); err != nil {
-		return err
-	}
-	if err := x.form.refuseReserved(); err != nil {
-		return err
-	}
-	if err := mergeClaims(&h.claims, &x.form); err != nil {
-		return err
+	if err := mergeClaims(&h.claims, &f); err != nil {
+		return rails.Judgement{}, err
 	}
 	in := &j.Intent
 	in.Mode, in.ActingAccount, in.Claims = h.mode, h.account, h.claims
 	// Bytes that equal the canonical encoding are the agent's own.
-	j.Query, j.Body = encode(x.form.query, c.Query), encode(x.form.body, c.Body)
-	j.Canonical = x.form.appendCanonical(c.Room[:0])
+	j.Query, j.Body, j.Canonical = encode(f.query, c.Query), encode(f.body, c.Body), f.appendCanonical(c.Room[:0])
 	j.Key, j.KeyHeader, j.Version, j.Replayable = h.key, "Idempotency-Key", h.version, replayable
-	if op.read != nil {
-		x.version = h.version
-		e, err := op.read(x)
+	if op.class != spend.Unrecognised {
+		x := reading{id: id, version: h.version, facts: facts}
+		e, err := x.effect(op.name, &f)
 		if err != nil {
-			return err
+			return rails.Judgement{}, err
 		}
 		in.Class, in.Object, in.Legs, j.Lookups = e.class, e.object, e.legs, e.lookups
-		for i := range in.Legs {
-			leg := &in.Legs[i]
-			r.describe(leg, op.name, &in.Claims)
-			if leg.Kind == spend.Charge && leg.Payee == "" {
-				// A Connect call charges for the account that acts, the last of a context.
-				leg.Payee = in.ActingAccount[strings.LastIndexByte(in.ActingAccount, '/')+1:]
-			}
-		}
+		r.describe(in)
 	}
 	if len(c.Body) > maxShared {
 		unshare(in)
 	}
-	return nil
+	return j, nil
 }
 
 // maxShared is the longest body, in bytes, that an intent may keep in memory by
@@ -223,15 +200,22 @@ func namesMethod(query string) bool {
 	return false
 }
 
-// describe fills in what a leg's operation does not tell from the wire.
-func (r *Rail) describe(leg *spend.Leg, operation string, claims *spend.Claims) {
-	if claims.Merchant != "" {
-		leg.Merchant, leg.ClaimedMerchant = claims.Merchant, true
-	}
-	if claims.Category != "" {
-		leg.Category, leg.ClaimedCategory = claims.Category, true
-	} else {
-		leg.Category = r.categories[operation]
+// describe fills in what the operation does not tell of its legs from the wire.
+func (r *Rail) describe(in *spend.Intent) {
+	for i := range in.Legs {
+		leg := &in.Legs[i]
+		if in.Claims.Merchant != "" {
+			leg.Merchant, leg.ClaimedMerchant = in.Claims.Merchant, true
+		}
+		if in.Claims.Category != "" {
+			leg.Category, leg.ClaimedCategory = in.Claims.Category, true
+		} else {
+			leg.Category = r.categories[in.Operation]
+		}
+		if leg.Kind == spend.Charge && leg.Payee == "" {
+			// A Connect call charges for the account that acts, the last of a context.
+			leg.Payee = in.ActingAccount[strings.LastIndexByte(in.ActingAccount, '/')+1:]
+		}
 	}
 }
 
