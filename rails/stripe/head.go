@@ -133,6 +133,9 @@ func (f *fields) read(header []rails.Field) {
 // resembles reports whether a header is called name but for case and underscores,
 // and whether it is but for case.
 func resembles(header, name string) (like, equal bool) {
+	if header == name {
+		return true, true
+	}
 	if len(header) != len(name) {
 		// A letter outside ASCII may fold to one inside, and is longer.
 		like = len(header) > len(name) && !isVisible(header) &&
