@@ -125,11 +125,30 @@ func (e *evaluation) coverage(in *Input, matched []*Policy) {
 		}
 		return
 	}
+	for i := range legs {
+		if !covered(&legs[i], matched) {
+			e.uncovered(in, matched)
+			return
+		}
+	}
+}
+
+func covered(l *spend.Leg, by []*Policy) bool {
+	for _, p := range by {
+		if p.covers(l) {
+			return true
+		}
+	}
+	return false
+}
+
+// uncovered judges legs some of which no policy covers: fees may be.
+func (e *evaluation) uncovered(in *Input, matched []*Policy) {
 	var fees spend.Amount
 	sound := true
-	for i := range legs {
-		l := &legs[i]
-		if slices.ContainsFunc(matched, func(p *Policy) bool { return p.covers(l) }) {
+	for i := range in.Intent.Legs {
+		l := &in.Intent.Legs[i]
+		if covered(l, matched) {
 			continue
 		}
 		if l.Kind != spend.Fee || l.Amount.IsZero() || in.FeeCap.IsZero() || len(matched) == 0 {
@@ -167,9 +186,12 @@ func (e *evaluation) addUnmatched(in *Input, unit string) {
 // capability judges what gives away future spending power: by the class, and by
 // an allowance among the legs of a call whose class is graver.
 func (e *evaluation) capability(in *spend.Intent, p *Policy) {
-	if in.Class != spend.Capability && !anyLeg(in.Legs, func(l *spend.Leg) bool { return l.Kind == spend.Allowance }) {
-		return
+	if in.Class == spend.Capability || anyLeg(in.Legs, func(l *spend.Leg) bool { return l.Kind == spend.Allowance }) {
+		e.givesAway(in, p)
 	}
+}
+
+func (e *evaluation) givesAway(in *spend.Intent, p *Policy) {
 	switch p.Capabilities {
 	case "allow":
 	case "", "hold":
@@ -186,17 +208,19 @@ func (e *evaluation) velocity(in *Input, p *Policy, u *Usage) {
 	if in.Counted || len(legs) > 0 && !anyLeg(legs, p.covers) {
 		return
 	}
-	judge := func(code spend.Code, bound *int, used int, free time.Time) {
-		if bound == nil || used < *bound {
-			return
-		}
-		if *bound <= 0 {
-			free = time.Time{}
-		}
-		e.addFor(p, spend.Rule{Code: code, Decision: spend.Deny, Count: *bound, RetryAt: free})
+	if p.PerMinute != nil && u.Minute >= *p.PerMinute {
+		e.tooMany(p, spend.VelocityLimitMinute, *p.PerMinute, u.MinuteFree)
 	}
-	judge(spend.VelocityLimitMinute, p.PerMinute, u.Minute, u.MinuteFree)
-	judge(spend.VelocityLimitHour, p.PerHour, u.Hour, u.HourFree)
+	if p.PerHour != nil && u.Hour >= *p.PerHour {
+		e.tooMany(p, spend.VelocityLimitHour, *p.PerHour, u.HourFree)
+	}
+}
+
+func (e *evaluation) tooMany(p *Policy, code spend.Code, bound int, free time.Time) {
+	if bound <= 0 {
+		free = time.Time{}
+	}
+	e.addFor(p, spend.Rule{Code: code, Decision: spend.Deny, Count: bound, RetryAt: free})
 }
 
 // anyLeg reports whether what is true of any leg.

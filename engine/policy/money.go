@@ -33,48 +33,57 @@ func (e *evaluation) money(in *spend.Intent, p *Policy, u *Usage) error {
 		}
 	}
 
-	if over, err := exceeds(total, p.MaxSingle); err != nil {
+	if over, err := exceeds(&total, &p.MaxSingle); err != nil {
 		return err
 	} else if over {
-		e.addFor(p, spend.Rule{Code: spend.ExceedsSingleLimit, Decision: spend.Deny, Limit: p.MaxSingle, Amount: total})
+		e.addLimit(p, spend.ExceedsSingleLimit, spend.Deny, "", &p.MaxSingle, &total)
 	}
-	if over, err := exceeds(total, p.RequireApprovalOver); err != nil {
+	if over, err := exceeds(&total, &p.RequireApprovalOver); err != nil {
 		return err
 	} else if over {
-		e.addFor(p, spend.Rule{Code: spend.RequiresApproval, Decision: spend.RequireApproval, Asked: "amount", Limit: p.RequireApprovalOver, Amount: total})
+		e.addLimit(p, spend.RequiresApproval, spend.RequireApproval, "amount", &p.RequireApprovalOver, &total)
 	}
-	if err := e.budget(p, spend.ExceedsDailyLimit, p.Daily, u.Day, total, u.DayEnds); err != nil {
+	if err := e.budget(p, spend.ExceedsDailyLimit, &p.Daily, &u.Day, &total, u.DayEnds); err != nil {
 		return err
 	}
-	if err := e.budget(p, spend.ExceedsMonthlyLimit, p.Monthly, u.Month, total, u.MonthEnds); err != nil {
+	if err := e.budget(p, spend.ExceedsMonthlyLimit, &p.Monthly, &u.Month, &total, u.MonthEnds); err != nil {
 		return err
 	}
 	if exposed {
-		return e.budget(p, spend.ExposureLimit, p.MaxExposure, u.Exposure, allowed, time.Time{})
+		return e.budget(p, spend.ExposureLimit, &p.MaxExposure, &u.Exposure, &allowed, time.Time{})
 	}
 	return nil
 }
 
+// addLimit notes that amount is over a limit for one payment.
+func (e *evaluation) addLimit(p *Policy, code spend.Code, decision spend.Decision, asked string, limit, amount *spend.Amount) {
+	e.addFor(p, spend.Rule{Code: code, Decision: decision, Asked: asked, Limit: *limit, Amount: *amount})
+}
+
 // budget judges amount on top of what a counter holds. The sum is made even
 // where there is no limit, because the counter must be able to hold it.
-func (e *evaluation) budget(p *Policy, code spend.Code, limit, used, amount spend.Amount, ends time.Time) error {
-	used = orNought(used, p.Unit)
-	sum, err := used.Add(amount)
+func (e *evaluation) budget(p *Policy, code spend.Code, limit, used, amount *spend.Amount, ends time.Time) error {
+	held := orNought(*used, p.Unit)
+	sum, err := held.Add(*amount)
 	if err != nil {
 		return err
 	}
-	over, err := exceeds(sum, limit)
-	if err != nil || !over {
-		return err
+	over, err := exceeds(&sum, limit)
+	if over {
+		e.addBudget(p, code, limit, &held, amount, ends)
 	}
-	if !amount.Fits(limit) {
+	return err
+}
+
+// addBudget notes that amount is over what remains of a limit.
+func (e *evaluation) addBudget(p *Policy, code spend.Code, limit, held, amount *spend.Amount, ends time.Time) {
+	if !amount.Fits(*limit) {
 		ends = time.Time{} // It would not fit an empty window either.
 	}
 	e.addFor(p, spend.Rule{
 		Code: code, Decision: spend.Deny,
-		Limit: limit, Amount: amount, Remaining: left(limit, used), RetryAt: ends,
+		Limit: *limit, Amount: *amount, Remaining: left(*limit, *held), RetryAt: ends,
 	})
-	return nil
 }
 
 // addUncountable denies for p what cannot be added up: it is more than any
@@ -118,12 +127,12 @@ func (p *Policy) limits() (n int) {
 
 // exceeds reports whether a is more than limit, which Unlimited always is,
 // unless there is no limit. It fails where their units differ.
-func exceeds(a, limit spend.Amount) (bool, error) {
+func exceeds(a, limit *spend.Amount) (bool, error) {
 	if limit.IsZero() {
 		return false, nil
 	}
-	c, err := a.Cmp(limit)
-	return c > 0 || a.IsUnlimited(), err
+	c, err := a.Cmp(*limit)
+	return err == nil && (c > 0 || a.IsUnlimited()), err
 }
 
 // left returns what used leaves of limit; negative where more was settled than
