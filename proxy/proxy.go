@@ -1,8 +1,9 @@
 // Package proxy is how agents' traffic comes in and how it goes out. Serve
 // accepts connections: a CONNECT goes to goproxy and is hijacked (connect.go),
 // anything else is absolute-form HTTP. Tunnels to hosts that no rail guards are
-// spliced or inspected (tunnel.go); inside a guarded one, TLS ends here and every
-// request is read under a strict grammar (wire.go, head.go, validate.go).
+// spliced or inspected (tunnel.go); inside a guarded one, TLS ends here and request
+// after request (guarded.go) is read under a strict grammar (wire.go, head.go,
+// validate.go).
 //
 // Every guarded call then goes through exchange: matched and judged by its rail
 // (judge.go), ruled on by the Gate, held if a person must decide (hold.go),
