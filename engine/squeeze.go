@@ -49,7 +49,7 @@ func (q *squeezer) append(out, src []byte) []byte {
 	for i := 0; i+wordLength <= len(src); {
 		w := word(src, i)
 		slot := &found[wordHash(w, foundBits)]
-		offset, n := q.best(src, i, w, last, int(*slot), int(q.known[wordHash(w, knownBits)]))
+		offset, n := q.best(src, i, w, int(*slot), int(q.known[wordHash(w, knownBits)]))
 		*slot = uint16(i + 1) //nolint:gosec // no more than squeezable
 		if n < shortest {
 			i += 2 + (i-done)>>5 // where little is in common, the next is no likelier
@@ -66,15 +66,10 @@ func (q *squeezer) append(out, src []byte) []byte {
 	return appendLiteral(out, src[done:])
 }
 
-// best is what src at i, which begins with w, is best copied from: at the offset of
-// the last copy, where found has seen the same, or where the dictionary has it. An
-// offset beyond i is one into the dictionary, which stands before src.
-func (q *squeezer) best(src []byte, i int, w uint64, last, found, known int) (offset, n int) {
-	if last > 0 {
-		if then := q.at(src, i-last); begins(then, w) {
-			return last, commonLength(then, src[i:])
-		}
-	}
+// best is what src at i, which begins with w, is best copied from: where found has seen
+// the same, or where the dictionary has it. An offset beyond i is one into the
+// dictionary, which stands before src.
+func (q *squeezer) best(src []byte, i int, w uint64, found, known int) (offset, n int) {
 	if found > 0 && begins(src[found-1:], w) {
 		offset, n = i+1-found, commonLength(src[found-1:], src[i:])
 	}
@@ -89,14 +84,6 @@ func (q *squeezer) best(src []byte, i int, w uint64, last, found, known int) (of
 // begins reports whether b begins with the first four bytes of w.
 func begins(b []byte, w uint64) bool {
 	return len(b) >= shortest && binary.LittleEndian.Uint32(b) == uint32(w) //nolint:gosec // the first four
-}
-
-// at is what stands at i of src, or before it at the end of the dictionary.
-func (q *squeezer) at(src []byte, i int) []byte {
-	if i >= 0 {
-		return src[i:]
-	}
-	return q.text[len(q.text)+i:]
 }
 
 func commonLength(a, b []byte) (n int) {
