@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -21,27 +22,27 @@ type judge struct {
 	seq      atomic.Uint64
 
 	mu    sync.Mutex
-	used  map[spend.ID]*counters // by policy
+	used  []counters // as policies
 	begun map[spend.ID]spend.Amount
 }
 
 // counters are what one policy has counted in its present windows.
 type counters struct {
-	day, month      time.Time // when they begin
-	reserved, spent [2]spend.Amount
-	minute, hour    slots
+	dayEnds, monthEnds time.Time
+	reserved, spent    [2]spend.Amount
+	minute, hour       slots
 }
 
 var _ proxy.Gate = (*judge)(nil)
 
 func newJudge(policies ...*policy.Policy) *judge {
-	g := &judge{policies: policies, used: map[spend.ID]*counters{}, begun: map[spend.ID]spend.Amount{}}
+	g := &judge{policies: policies, begun: map[spend.ID]spend.Amount{}}
 	for _, p := range policies {
 		nought := spend.NewAmount(p.Unit, 0)
-		g.used[p.ID] = &counters{
+		g.used = append(g.used, counters{
 			reserved: [2]spend.Amount{nought, nought}, spent: [2]spend.Amount{nought, nought},
 			minute: slots{step: time.Second}, hour: slots{step: time.Minute},
-		}
+		})
 	}
 	return g
 }
@@ -53,7 +54,10 @@ func (g *judge) Authorize(_ context.Context, in spend.Intent) (spend.Ruling, err
 	defer g.mu.Unlock()
 	verdict := policy.Evaluate(policy.Input{
 		Intent: &in, Policies: g.policies, Now: now,
-		Usage: func(id spend.ID) policy.Usage { return g.used[id].usage(now) },
+		Usage: func(id spend.ID) policy.Usage {
+			i := slices.IndexFunc(g.policies, func(p *policy.Policy) bool { return p.ID == id })
+			return g.used[i].usage(now)
+		},
 	})
 	var room [32]byte
 	r := spend.Request{
@@ -63,10 +67,10 @@ func (g *judge) Authorize(_ context.Context, in spend.Intent) (spend.Ruling, err
 	if verdict.Decision != spend.Allow {
 		return spend.Ruling{Next: spend.Refuse, Request: r}, nil
 	}
-	for _, p := range g.policies {
+	for i, p := range g.policies {
 		amount, covers, err := p.Charge(&in)
 		if err == nil && covers {
-			err = g.used[p.ID].reserve(now, amount)
+			err = g.used[i].reserve(now, amount)
 			g.begun[r.ID] = amount
 		}
 		if err != nil {
@@ -89,8 +93,8 @@ func (g *judge) Finish(_ context.Context, id spend.ID, o spend.Outcome) error {
 		return fmt.Errorf("finish %s: %w", id, spend.NotFound)
 	}
 	delete(g.begun, id)
-	for _, p := range g.policies {
-		if err := g.used[p.ID].end(amount, o.Result == spend.Happened); err != nil {
+	for i := range g.used {
+		if err := g.used[i].end(amount, o.Result == spend.Happened); err != nil {
 			return err
 		}
 	}
@@ -119,21 +123,21 @@ func (c *counters) usage(now time.Time) policy.Usage {
 		day, month = spend.Unlimited(day.Unit()), spend.Unlimited(month.Unit())
 	}
 	return policy.Usage{
-		Day: day, Month: month, DayEnds: c.day.AddDate(0, 0, 1), MonthEnds: c.month.AddDate(0, 1, 0),
+		Day: day, Month: month, DayEnds: c.dayEnds, MonthEnds: c.monthEnds,
 		Minute: c.minute.count(now), Hour: c.hour.count(now),
 	}
 }
 
 // turn empties the windows that have ended.
 func (c *counters) turn(now time.Time) {
-	y, m, d := now.UTC().Date()
-	day, month := time.Date(y, m, d, 0, 0, 0, 0, time.UTC), time.Date(y, m, 1, 0, 0, 0, 0, time.UTC)
-	for i, began := range [2]bool{!day.Equal(c.day), !month.Equal(c.month)} {
-		if began {
-			c.spent[i] = spend.NewAmount(c.spent[i].Unit(), 0)
-		}
+	if now.Before(c.dayEnds) {
+		return // A month ends with a day.
 	}
-	c.day, c.month = day, month
+	y, m, d := now.UTC().Date()
+	c.dayEnds, c.spent[0] = time.Date(y, m, d+1, 0, 0, 0, 0, time.UTC), spend.NewAmount(c.spent[0].Unit(), 0)
+	if !now.Before(c.monthEnds) {
+		c.monthEnds, c.spent[1] = time.Date(y, m+1, 1, 0, 0, 0, 0, time.UTC), spend.NewAmount(c.spent[1].Unit(), 0)
+	}
 }
 
 func (c *counters) reserve(now time.Time, a spend.Amount) (err error) {

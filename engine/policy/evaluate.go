@@ -186,7 +186,11 @@ func (e *evaluation) addUnmatched(in *Input, unit string) {
 // capability judges what gives away future spending power: by the class, and by
 // an allowance among the legs of a call whose class is graver.
 func (e *evaluation) capability(in *spend.Intent, p *Policy) {
-	if in.Class == spend.Capability || anyLeg(in.Legs, func(l *spend.Leg) bool { return l.Kind == spend.Allowance }) {
+	gives := in.Class == spend.Capability
+	for i := range in.Legs {
+		gives = gives || in.Legs[i].Kind == spend.Allowance
+	}
+	if gives {
 		e.givesAway(in, p)
 	}
 }
@@ -204,8 +208,11 @@ func (e *evaluation) givesAway(in *spend.Intent, p *Policy) {
 // velocity judges the rate of the payments that p covers some leg of, and of
 // calls without legs. Waiting does not help where none is allowed at all.
 func (e *evaluation) velocity(in *Input, p *Policy, u *Usage) {
-	legs := in.Intent.Legs
-	if in.Counted || len(legs) > 0 && !anyLeg(legs, p.covers) {
+	counts := len(in.Intent.Legs) == 0
+	for i := range in.Intent.Legs {
+		counts = counts || p.covers(&in.Intent.Legs[i])
+	}
+	if in.Counted || !counts {
 		return
 	}
 	if p.PerMinute != nil && u.Minute >= *p.PerMinute {
@@ -221,14 +228,4 @@ func (e *evaluation) tooMany(p *Policy, code spend.Code, bound int, free time.Ti
 		free = time.Time{}
 	}
 	e.addFor(p, spend.Rule{Code: code, Decision: spend.Deny, Count: bound, RetryAt: free})
-}
-
-// anyLeg reports whether what is true of any leg.
-func anyLeg(legs []spend.Leg, what func(*spend.Leg) bool) bool {
-	for i := range legs {
-		if what(&legs[i]) {
-			return true
-		}
-	}
-	return false
 }

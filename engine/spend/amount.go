@@ -1,6 +1,7 @@
 package spend
 
 import (
+	"cmp"
 	"fmt"
 	"math/bits"
 	"strconv"
@@ -207,6 +208,8 @@ func (a Amount) Cmp(b Amount) (int, error) {
 		return 0, fmt.Errorf("compare %s with %s: %w: units differ", a, b, Invalid)
 	}
 	switch {
+	case a.isPlain() && b.isPlain():
+		return cmp.Compare(a.mag[0], b.mag[0]), nil
 	case a.unlimited && b.unlimited:
 		return 0, nil
 	case a.unlimited:
