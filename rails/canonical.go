@@ -107,6 +107,9 @@ func canonicalIPv6(s string) (string, error) {
 // checks only the bytes, since what they mean is the rail's to say. hasQuery
 // tells "/x?" from "/x".
 func CanonicalTarget(target string) (path, query string, hasQuery bool, err error) {
+	if isPlainPath(target) {
+		return target, "", false, nil
+	}
 	path, query, hasQuery = strings.Cut(target, "?")
 	if err := checkPath(path); err != nil {
 		return "", "", false, err
@@ -120,9 +123,6 @@ func CanonicalTarget(target string) (path, query string, hasQuery bool, err erro
 func checkPath(path string) error {
 	if path == "" || path[0] != '/' {
 		return Refusef(spend.Malformed, "", "the request target %.80q does not start with '/'", path)
-	}
-	if isPlainPath(path) {
-		return nil
 	}
 	escaped := false
 	for i := 0; i < len(path); i++ {
@@ -159,9 +159,12 @@ func checkPath(path string) error {
 	return nil
 }
 
-// isPlainPath reports whether a path is made of letters, digits, '_', '-' and single
-// slashes, as most are. There is nothing to mistake in those.
+// isPlainPath reports whether a target is a path of letters, digits, '_', '-' and
+// single slashes, as most are. There is nothing to mistake in those.
 func isPlainPath(path string) bool {
+	if path == "" || path[0] != '/' {
+		return false
+	}
 	last := byte(0)
 	for i := range len(path) {
 		c := path[i]

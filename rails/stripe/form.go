@@ -242,8 +242,8 @@ func (f *form) scalar(name string) (value string, present bool, err error) {
 
 // mayHave reports whether the parameter name could be there, in any form.
 func (f *form) mayHave(name string) bool {
-	if i := strings.IndexByte(name, '['); i >= 0 {
-		name = name[:i]
+	if strings.HasSuffix(name, "]") {
+		name, _, _ = strings.Cut(name, "[")
 	}
 	return f.tops.has(look(name))
 }

@@ -223,12 +223,14 @@ func (f *fields) checkContent(size int) error {
 // modeOf reads the mode off the credential: the token of a Bearer, or the user
 // name of a Basic. What is not plainly one key has no mode.
 func modeOf(authorization string) spend.Mode {
-	scheme, token, _ := strings.Cut(authorization, " ")
-	if scheme != "Bearer" { // as all SDKs spell it
-		scheme = strings.ToLower(scheme)
+	scheme, token := "bearer", ""
+	if rest, ok := strings.CutPrefix(authorization, "Bearer "); ok { // as all SDKs spell it
+		token = rest
+	} else {
+		scheme, token, _ = strings.Cut(authorization, " ")
 	}
-	switch scheme {
-	case "Bearer", "bearer":
+	switch strings.ToLower(scheme) {
+	case "bearer":
 	case "basic":
 		raw, err := base64.StdEncoding.Strict().DecodeString(token)
 		if err != nil {
