@@ -9,13 +9,17 @@ var _ store.Lender = (*txn)(nil)
 // for longer keeps a copy.
 type lent struct{ room []byte }
 
-// lentRoom is how much is lent by a batch of many actions.
-const lentRoom = 64 << 10
+// The room begins with what an action or two need, and grows to what a full batch does.
+const (
+	lentFirst = 8 << 10
+	lentMost  = 256 << 10
+)
 
 // lend returns empty memory for n bytes, which nobody else has.
 func (l *lent) lend(n int) []byte {
 	if cap(l.room)-len(l.room) < n {
-		l.room = make([]byte, 0, max(n, lentRoom)) // what was lent before stays where it is
+		size := min(max(lentFirst, 2*cap(l.room)), lentMost)
+		l.room = make([]byte, 0, max(n, size)) // what was lent before stays where it is
 	}
 	from := len(l.room)
 	l.room = l.room[:from+n]
