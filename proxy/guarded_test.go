@@ -59,6 +59,8 @@ func TestAReplyIsPassedOnAsItCame(t *testing.T) {
 		"the chunks that a HEAD does not get":            {"HEAD", "HTTP/1.1 200 OK\r\n" + date + "Transfer-Encoding: chunked\r\n\r\n", "HTTP/1.1 200 OK\r\n" + date + "Transfer-Encoding: chunked\r\n" + close},
 		"a HEAD of what has no length":                   {"HEAD", "HTTP/1.1 200 OK\r\n" + date + "\r\n", "HTTP/1.1 200 OK\r\n" + date + close},
 		"nothing":                                        {"GET", "HTTP/1.1 204 No Content\r\n" + date + "\r\n", "HTTP/1.1 204 No Content\r\n" + date + close},
+		"nothing, which says that it is something":       {"GET", "HTTP/1.1 204 No Content\r\n" + date + "Content-Length: 5\r\n\r\n", "HTTP/1.1 204 No Content\r\n" + date + close},
+		"nothing, which says that it is in chunks":       {"GET", "HTTP/1.1 204 No Content\r\n" + date + "Transfer-Encoding: chunked\r\n\r\n", "HTTP/1.1 204 No Content\r\n" + date + close},
 		"what has not changed":                           {"GET", "HTTP/1.1 304 Not Modified\r\n" + date + "ETag: x\r\nContent-Length: 77\r\n\r\n", "HTTP/1.1 304 Not Modified\r\n" + date + "ETag: x\r\nContent-Length: 77\r\n" + close},
 		"more than fits into one write":                  {"GET", "HTTP/1.1 200 OK\r\n" + date + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(body)) + body, "HTTP/1.1 200 OK\r\n" + date + fmt.Sprintf("Content-Length: %d\r\n", len(body)) + close + body},
 	} {

@@ -108,10 +108,8 @@ func (h *head) line(b []byte, at int) error {
 		to--
 	}
 	name, value := b[:colon], b[from:to]
-	for _, c := range value {
-		if c < ' ' && c != '\t' || c == 0x7f {
-			return fmt.Errorf("%w: control character in the field %.40q", ErrMalformed, name)
-		}
+	if holdsControl(value) {
+		return fmt.Errorf("%w: control character in the field %.40q", ErrMalformed, name)
 	}
 	h.fields = append(h.fields, place{at, at + colon, at + from, at + to})
 	switch name[0] | 0x20 { // which tells most names apart
@@ -149,7 +147,7 @@ func (h *head) aboutBody(name, value []byte) error {
 
 func (h *head) statusLine(b []byte) error {
 	if len(b) < 12 || !bytes.HasPrefix(b, []byte("HTTP/1.")) || b[7] != '0' && b[7] != '1' || b[8] != ' ' ||
-		len(b) > 12 && b[12] != ' ' || bytes.IndexByte(b, '\r') >= 0 {
+		len(b) > 12 && b[12] != ' ' || holdsControl(b) {
 		return fmt.Errorf("%w: status line %.40q", ErrMalformed, b)
 	}
 	h.http10 = b[7] == '0'

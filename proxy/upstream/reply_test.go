@@ -86,6 +86,7 @@ func TestMalformedReplies(t *testing.T) {
 		{"a status of two digits", "HTTP/1.1 20 OK\r\nContent-Length: 2\r\n\r\nok", ErrMalformed},
 		{"a status of letters", "HTTP/1.1 2x0 OK\r\nContent-Length: 2\r\n\r\nok", ErrMalformed},
 		{"status 099", "HTTP/1.1 099 OK\r\nContent-Length: 2\r\n\r\nok", ErrMalformed},
+		{"a NUL in the words of a status", "HTTP/1.1 200 O\x00K\r\nContent-Length: 2\r\n\r\nok", ErrMalformed},
 		{"bare line feeds", "HTTP/1.1 200 OK\nContent-Length: 2\n\nok", ErrMalformed},
 		{"one bare line feed", "HTTP/1.1 200 OK\r\nContent-Length: 2\nX: y\r\n\r\nok", ErrMalformed},
 		{"a bare carriage return", "HTTP/1.1 200 OK\r\nX: a\rb\r\nContent-Length: 2\r\n\r\nok", ErrMalformed},

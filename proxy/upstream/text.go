@@ -51,3 +51,13 @@ func hasToken(list []byte, token string) bool {
 }
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' }
+
+// holdsControl reports whether b has a control character other than a tab.
+func holdsControl(b []byte) bool {
+	for _, c := range b {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return true
+		}
+	}
+	return false
+}
