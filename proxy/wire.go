@@ -58,13 +58,13 @@ type wire struct {
 	fault *rails.Refusal // the message under way breaks the grammar
 	late  bool           // the last read ended at its deadline
 	stage stage
-	left  int64  // bytes to come in this stage
-	total int64  // bytes of a chunked body so far
-	out   []byte // to be handed out before anything else is read
-	made  []byte // memory behind out
-	first [1]byte
-	mem   *[]byte // from bufs; nil while the connection is idle
-	buf   []byte  // bytes read and not yet used, a part of *mem
+	left  int64      // bytes to come in this stage
+	total int64      // bytes of a chunked body so far
+	out   []byte     // to be handed out before anything else is read
+	made  []byte     // memory behind out
+	start [1400]byte // what a message begins with, and often all of it
+	mem   *[]byte    // from bufs, for what is longer; nil while the connection is idle
+	buf   []byte     // bytes read and not yet used, a part of start or of *mem
 
 	readBy  time.Time     // the read deadline that is set
 	writeBy time.Time     // the write deadline that is set
@@ -89,7 +89,7 @@ const (
 
 var errCut = errors.New("connection was cut")
 
-// bufs holds memory for heads; its use is bounded by connections at work.
+// bufs holds memory for long heads; its use is bounded by connections at work.
 var bufs = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
 
 // Read gives the server the next bytes of the message under way. It implements
@@ -151,14 +151,13 @@ func (w *wire) next() error {
 			// others have had their turn often saves the wait for it.
 			runtime.Gosched()
 		}
-		for n := 0; n == 0; {
-			var err error
-			if n, err = w.Conn.Read(w.first[:]); n == 0 && err != nil {
+		for len(w.buf) == 0 {
+			n, err := w.Conn.Read(w.start[:])
+			if n == 0 && err != nil {
 				return err
 			}
+			w.buf = w.start[:n]
 		}
-		w.mem = bufs.Get().(*[]byte) //nolint:forcetypeassert // nothing else is put in
-		w.buf = append((*w.mem)[:0], w.first[0])
 	}
 	w.grace = w.times.Head
 	end, fault, err := w.findHead()
@@ -274,7 +273,7 @@ func (w *wire) fail(fault *rails.Refusal) error {
 func (w *wire) fill() error {
 	if w.mem == nil {
 		w.mem = bufs.Get().(*[]byte) //nolint:forcetypeassert // nothing else is put in
-		w.buf = (*w.mem)[:0]
+		w.buf = append((*w.mem)[:0], w.buf...)
 	}
 	if len(w.buf) == cap(w.buf) {
 		if full := cap(*w.mem); len(w.buf) == full {
@@ -347,8 +346,8 @@ func (w *wire) idle() error {
 // rest ends the work on a message and gives back its memory. It returns how many
 // messages others work on.
 func (w *wire) rest() (others int) {
-	if len(w.buf) == 0 && w.mem != nil {
-		if cap(*w.mem) <= 16<<10 {
+	if len(w.buf) == 0 {
+		if w.mem != nil && cap(*w.mem) <= 16<<10 {
 			bufs.Put(w.mem)
 		}
 		w.mem, w.buf = nil, nil
