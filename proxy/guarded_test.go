@@ -168,7 +168,7 @@ func TestAnAgentThatHangsUpBeforeItsBodyIsNotServed(t *testing.T) {
 }
 
 func TestAConnectionEndsWhenItsAgentSaysNothing(t *testing.T) {
-	w := newWorld(t, func(o *proxy.Options) { o.Timeouts.Idle, o.Timeouts.Head = 60*time.Millisecond, 60*time.Millisecond })
+	w := newWorld(t, func(o *proxy.Options) { o.Timeouts.Idle, o.Timeouts.Head = time.Second, time.Second })
 	for name, said := range map[string]string{"nothing": "", "half of a head": "POST /pay HTTP/1.1\r\nHo"} {
 		t.Run(name, func(t *testing.T) {
 			c, br := w.inside(guardedHost)
