@@ -1,6 +1,7 @@
 package stripe
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"os"
@@ -337,6 +338,22 @@ func TestMatch(t *testing.T) {
 				t.Errorf("Intent gives class %q where Match is %q", j.Intent.Class, tc.want)
 			}
 		})
+	}
+}
+
+func TestCanonicalFormIsTheSameInWhateverRoom(t *testing.T) {
+	r, c := New(Options{}), benchCall()
+	want, err := r.Intent(&c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, room := range map[string][]byte{
+		"no room": {}, "too little": make([]byte, 3), "enough, used before": bytes.Repeat([]byte("used"), 1<<10),
+	} {
+		c.Room = room
+		if got, err := r.Intent(&c, nil); err != nil || string(got.Canonical) != string(want.Canonical) {
+			t.Errorf("%s: covers %q (%v), want %q", name, got.Canonical, err, want.Canonical)
+		}
 	}
 }
 
