@@ -40,8 +40,8 @@ func (r *Rail) Outcome(in *spend.Intent, reply *rails.Reply) spend.Outcome {
 }
 
 // fail weighs an error reply.
-func fail(status int, object *fact, receipt spend.Receipt) spend.Outcome {
-	out := spend.Outcome{Result: spend.Uncertain, Why: spend.OutcomeUnknown, Receipt: receipt}
+func fail(status int, object *fact, receipt spend.Receipt) (out spend.Outcome) {
+	out.Result, out.Why, out.Receipt = spend.Uncertain, spend.OutcomeUnknown, receipt
 	problem, err := objectOf(object.get("error"))
 	if err != nil || problem.text("type") == "" {
 		return out
@@ -69,8 +69,8 @@ func isOfReply(problem *fact) bool {
 }
 
 // settle weighs the object that a successful reply holds.
-func settle(in *spend.Intent, object *fact, receipt spend.Receipt) spend.Outcome {
-	out := spend.Outcome{Result: spend.Uncertain, Why: spend.OutcomeUnknown, Receipt: receipt}
+func settle(in *spend.Intent, object *fact, receipt spend.Receipt) (out spend.Outcome) {
+	out.Result, out.Why, out.Receipt = spend.Uncertain, spend.OutcomeUnknown, receipt
 	status, kind := object.text("status"), object.text("object")
 	out.Receipt.Status = status
 	if in.Class == spend.Unrecognised {
