@@ -17,25 +17,23 @@ const (
 // AppendRaw appends the 16 bytes that id writes in hex. It fails with Invalid on one
 // that NewID does not write so, and appends nothing.
 func (id ID) AppendRaw(b []byte) ([]byte, error) {
-	from := len(b)
-	for i := 0; len(id) == idLength && i < idLength; i++ {
-		if i == 8 || i == 13 || i == 18 || i == 23 {
-			if id[i] != '-' {
-				break
-			}
-			continue
+	if len(id) == idLength && id[8] == '-' && id[13] == '-' && id[18] == '-' && id[23] == '-' {
+		var raw [rawLength]byte
+		wrong := byte(0)
+		for i := range raw {
+			high, low := digit(id[digitsAt[i]]), digit(id[digitsAt[i]+1])
+			raw[i] = high<<4 | low
+			wrong |= high | low
 		}
-		high, low := digit(id[i]), digit(id[i+1])
-		if i++; high|low > 15 {
-			break
+		if wrong <= 15 {
+			return append(b, raw[:]...), nil
 		}
-		b = append(b, high<<4|low)
 	}
-	if len(b) != from+rawLength {
-		return b[:from], fmt.Errorf("id %.64q: %w: not of the form that outgo gives out", strings.Clone(string(id)), Invalid)
-	}
-	return b, nil
+	return b, fmt.Errorf("id %.64q: %w: not of the form that outgo gives out", strings.Clone(string(id)), Invalid)
 }
+
+// digitsAt is where in an ID the digits of each byte begin.
+const digitsAt = "\x00\x02\x04\x06\x09\x0b\x0e\x10\x13\x15\x18\x1a\x1c\x1e\x20\x22"
 
 // RawID returns the ID of which AppendRaw has appended raw.
 func RawID(raw [rawLength]byte) ID {
@@ -61,22 +59,20 @@ const (
 // form.
 func AppendCompact(b []byte, s string) []byte {
 	from := len(b)
-	if mayBeHex(s) {
+	switch {
+	case len(s) == idLength && s[8] == '-':
+		if b, err := ID(s).AppendRaw(append(b, asID)); err == nil {
+			return b
+		}
+	case mayBeHex(s):
 		b = binary.AppendUvarint(b, uint64(len(s)/2*textForms+asHex))
 		at := len(b)
 		b = slices.Grow(b, len(s)/2)[:at+len(s)/2]
 		if readHex(b[at:], s) {
 			return b
 		}
-		b = b[:from]
 	}
-	if len(s) == idLength && s[8] == '-' {
-		if b, err := ID(s).AppendRaw(append(b, asID)); err == nil {
-			return b
-		}
-		b = b[:from]
-	}
-	return appendAsItIs(b, s)
+	return appendAsItIs(b[:from], s)
 }
 
 func appendAsItIs(b []byte, s string) []byte {
