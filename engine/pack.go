@@ -19,8 +19,8 @@ import (
 type packer struct {
 	b       []byte // what was written, or is to be read
 	reading bool
-	created time.Time // the base of times, if it is near
-	inexact bool      // something was written that may read as something else
+	epoch   int64 // the base of times, in nanoseconds
+	inexact bool  // something was written that may read as something else
 	err     error
 }
 
@@ -135,7 +135,7 @@ const (
 // base sets what times lie behind.
 func (p *packer) base(t time.Time) {
 	if isNear(t) {
-		p.created = t
+		p.epoch = t.UnixNano()
 	}
 }
 
@@ -149,12 +149,8 @@ func isNear(t time.Time) bool {
 
 // since packs a time, without its zone.
 func (p *packer) since(t *time.Time) {
-	base := int64(0)
-	if !p.created.IsZero() {
-		base = p.created.UnixNano()
-	}
 	if p.reading {
-		*t = p.readTime(base)
+		*t = p.readTime()
 		return
 	}
 	form := uint64(noTime)
@@ -163,7 +159,7 @@ func (p *packer) since(t *time.Time) {
 	case !isNear(*t):
 		form = farTime
 	default:
-		d := t.UnixNano() - base
+		d := t.UnixNano() - p.epoch
 		form = (uint64(d<<1) ^ uint64(d>>63)) + nearTime
 	}
 	p.uint(&form)
@@ -174,7 +170,7 @@ func (p *packer) since(t *time.Time) {
 	}
 }
 
-func (p *packer) readTime(base int64) time.Time {
+func (p *packer) readTime() time.Time {
 	var form uint64
 	p.uint(&form)
 	switch form {
@@ -188,7 +184,7 @@ func (p *packer) readTime(base int64) time.Time {
 		return time.Unix(s, int64(ns)).UTC()
 	}
 	form -= nearTime
-	return time.Unix(0, base+(int64(form>>1)^-int64(form&1))).UTC()
+	return time.Unix(0, p.epoch+(int64(form>>1)^-int64(form&1))).UTC()
 }
 
 // list packs the number of items and each item.
