@@ -156,6 +156,45 @@ func TestCallsOnOneConnectionShareNothing(t *testing.T) {
 	}
 }
 
+// TestCallsSentBeforeTheirTurnShareNothing has an agent send call after call without
+// waiting for an answer, in pieces that end anywhere, so that one call is read together
+// with a part of the next.
+func TestCallsSentBeforeTheirTurnShareNothing(t *testing.T) {
+	w := newWorld(t, func(o *proxy.Options) { o.Routes[0].MaxBody = 1 << 20 })
+	var all strings.Builder
+	var bodies []string
+	for i, size := range []int{0, 1, 1_200, 1_300, 1_400, 0, 4_000, 4_096, 3_900, 2, 15_000, 16 << 10, 16<<10 + 1, 9_000, 70_000, 3, 1_250} {
+		bodies = append(bodies, "amount="+strings.Repeat(string(rune('a'+i)), size))
+		fmt.Fprintf(&all, "PUT /note HTTP/1.1\r\nHost: %s\r\nX-N: %d\r\n", guardedHost, i)
+		if i%4 == 3 {
+			fmt.Fprintf(&all, "Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(bodies[i]), bodies[i])
+		} else {
+			fmt.Fprintf(&all, "Content-Length: %d\r\n\r\n%s", len(bodies[i]), bodies[i])
+		}
+	}
+	for _, piece := range []int{1 << 20, 1_399, 1_401, 4_095, 5_000, 16 << 10, 577} {
+		before := len(w.up.got())
+		c, br := w.inside(guardedHost)
+		go func() {
+			for text := all.String(); text != ""; {
+				n := min(piece, len(text))
+				io.WriteString(c, text[:n])
+				text = text[n:]
+			}
+		}()
+		for i, body := range bodies {
+			resp, err := http.ReadResponse(br, nil)
+			if a := read(t, resp, err); a.status != 200 {
+				t.Fatalf("in pieces of %d, call %d is answered %d, %.40q", piece, i, a.status, a.body)
+			}
+			if got := w.up.got()[before:]; got[i] != "PUT /note "+body {
+				t.Fatalf("in pieces of %d, of call %d with %d bytes the provider got %d, %.40q", piece, i, len(body), len(got[i]), got[i])
+			}
+		}
+		c.Close()
+	}
+}
+
 func TestAnAgentThatHangsUpBeforeItsBodyIsNotServed(t *testing.T) {
 	w := newWorld(t, nil)
 	c, _ := w.inside(guardedHost)
