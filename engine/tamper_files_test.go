@@ -43,9 +43,9 @@ func (v *victim) raw(kind int, dir string) string {
 	v.t.Helper()
 	names := v.files(dir)
 	name := names[v.rng.IntN(len(names))]
-	if v.rng.IntN(3) == 0 { // the log, where there is one, more often than its share
+	if v.rng.IntN(3) == 0 { // the journal's first file, which is in use, more often than its share
 		for _, n := range names {
-			if filepath.Ext(n) == ".mem" {
+			if filepath.Ext(n) == ".journal" {
 				name = n
 				break
 			}
@@ -107,7 +107,7 @@ func (v *victim) write(path string, text []byte) {
 // one that crashed. Either the database refuses its files, or outgo its ledger;
 // where neither does, the database holds to the last byte what it held before:
 // what was damaged are bytes that are never read, such as free space, a filter,
-// or a log whose content is in a table as well.
+// or a log whose content is in a table or in the journal as well.
 func TestEveryTamperingWithTheFilesIsFoundOrChangesNothing(t *testing.T) {
 	if os.Getenv(tamperVariable) == "" {
 		// Badger leaves goroutines behind where it refuses its files.

@@ -91,6 +91,7 @@ func owners() []owner {
 		{"github.com/dgraph-io/badger", []string{"engine/store/badgerstore"}},
 		{"github.com/jackc/pgx", []string{"engine/store/pgstore"}},
 		{"github.com/klauspost/compress", []string{"engine"}},
+		{"github.com/tidwall/btree", []string{"engine/store/badgerstore"}},
 		{"github.com/tidwall/gjson", []string{"rails/..."}},
 		{"github.com/ethereum/go-ethereum", []string{"rails/evm"}},
 		{"github.com/elazarl/goproxy", []string{"proxy"}},

@@ -17,20 +17,31 @@ import (
 // later proves nothing.
 func failingDisk(t *testing.T, binary string) {
 	strace := need(t, "strace", "apt-get install strace")
-	for _, c := range []struct{ sentence, fault string }{
-		{"a sync of the log", "msync:error=EIO:when=60"},
-		{"a sync of the log beside it", "msync:error=EIO:when=61"},
-		{"every sync of the log", "msync:error=EIO:when=80+"},
-		{"a sync of the log for want of room", "msync:error=ENOSPC:when=70"},
+	for _, c := range []struct {
+		sentence, fault string
+		padding         int // of each reply, of which the ledger keeps all
+	}{
+		{"a sync of the journal", "fdatasync:error=EIO:when=60", 0},
+		{"the sync of the journal after it", "fdatasync:error=EIO:when=61", 0},
+		{"every sync of the journal", "fdatasync:error=EIO:when=80+", 0},
+		{"a sync of the journal for want of room", "fdatasync:error=ENOSPC:when=70", 0},
+		{"a write to the journal", "pwrite64:error=EIO:when=60", 0},
+		{"every write to the journal", "pwrite64:error=EIO:when=80+", 0},
+		{"a write to the journal for want of room", "pwrite64:error=ENOSPC:when=70", 0},
+		{"a sync of the database behind the journal", "msync:error=EIO:when=5", 200 << 10},
 	} {
 		t.Run(c.sentence, func(t *testing.T) {
 			s := &survival{bank: newCounter(t), data: filepath.Join(t.TempDir(), "data"), binary: binary}
+			if c.padding > 0 {
+				s.bank.padding = member(c.padding)
+			}
 			s.restart(t, 0) // makes the ledger without a fault
 			if err := s.daemon.terminate(t); err != nil {
 				t.Fatal(err)
 			}
 			config := faultConfig(t, s.data, s.bank.url)
-			s.daemon = begin(t, s.data, strace, "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e", "trace=msync",
+			call, _, _ := strings.Cut(c.fault, ":")
+			s.daemon = begin(t, s.data, strace, "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e", "trace="+call,
 				"-e", "signal=none", "-e", "inject="+c.fault, binary, "serve", "--config", config)
 			if !s.daemon.running() {
 				t.Fatalf("outgo does not start under strace: %v\n%s", s.daemon.err, s.daemon.log)

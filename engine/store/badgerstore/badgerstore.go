@@ -1,17 +1,17 @@
-// Package badgerstore keeps a store.Store in an embedded Badger database, in
-// one directory that one process at a time may open, or in memory.
+// Package badgerstore keeps a store.Store in an embedded Badger database, in one
+// directory that one process at a time may open, or in memory.
 //
-// Update runs fn on a Badger transaction, makes sure of room on the disk (disk.go,
-// reserve.go), then commits with a sync. A conflict runs fn again; what Badger
-// refused before it wrote is a definite error; any other failure of the commit
-// wraps store.ErrUnknown, after which, as when Badger fails in the background
-// (ear.go), the Store refuses everything but Close: what it holds in memory may
-// differ from what the disk holds, and a later write could be acknowledged and yet
-// be lost. Open the directory again to read back what became of it.
+// On disk Update runs fn on a snapshot (snapshot.go, draft.go), makes sure of room
+// (disk.go, reserve.go, spare.go), and commits what fn wrote with one write and one
+// sync, as a record of a journal (journal.go, record.go, segment.go). It stays in
+// memory (generation.go) until it is folded into Badger in the background (fold.go);
+// Open reads the rest back (replay.go). A conflict runs fn again; a failed write or
+// sync wraps store.ErrUnknown, after which, as when a fold or Badger fails in the
+// background (ear.go), the Store refuses everything but Close: what it holds in memory
+// may differ from what the disk holds. Open the directory again to read that back.
 //
-// Badger tracks the keys a transaction reads, not the ranges it scans, which is
-// why store.Store promises nothing about Scan. In memory it is the fake that
-// the engine's tests run on, also inside a synctest bubble.
+// Scans are not tracked, which is why store.Store promises nothing about Scan. In
+// memory there is Badger alone: the fake that the engine's tests run on.
 package badgerstore
 
 import (
@@ -54,15 +54,17 @@ type Options struct {
 
 // Store is a store.Store in a Badger database. Open makes one.
 type Store struct {
-	db    *badger.DB
-	disk  disk
-	logs  *reserve // nil in memory, as ear
-	ear   *ear
-	watch *watch
+	db   *badger.DB
+	disk disk
+	logs *reserve // nil in memory, as ear and journal
+	ear  *ear
+	// journal has the commits that are not in db yet.
+	journal *journal
+	watch   *watch
 	// patience is closeLimit; a test has less of it.
 	patience time.Duration
 
-	// commit is (*badger.Txn).Commit; a test puts a failing disk in its place.
+	// commit is (*badger.Txn).Commit, in memory; a test puts another in its place.
 	commit func(*badger.Txn) error
 
 	rooms sync.Pool // see tx
@@ -80,9 +82,14 @@ var (
 
 // Open opens the database in o.Dir and creates it where there is none. It fails
 // with ErrLocked when somebody else has it open, with syscall.ENOSPC when the
-// disk is too full to open it safely, and when a table of the database is
-// damaged.
+// disk is too full to open it safely, and when a table of the database or its
+// journal is damaged.
 func Open(o Options) (*Store, error) {
+	return openWith(o, func(*journal) {})
+}
+
+// openWith is Open, with something done to the journal before anybody uses it.
+func openWith(o Options, set func(*journal)) (*Store, error) {
 	d := disk{dir: o.Dir, free: freeBytes, open: os.Open}
 	p := profile(o.Dir)
 	if err := d.prepare(p); errors.Is(err, ErrLocked) {
@@ -103,10 +110,16 @@ func Open(o Options) (*Store, error) {
 	if err := s.room(); err != nil {
 		return nil, fmt.Errorf("open store: %w", errors.Join(err, s.db.Close()))
 	}
-	if s.ear != nil {
-		s.watch = newWatch(o.Dir, s.db)
-		s.ear.tell(func() { s.watch.arm(s.lookForLost) })
+	if o.Dir == "" {
+		return s, nil
 	}
+	if s.journal, err = openJournal(s); err != nil {
+		return nil, fmt.Errorf("open store: %w", errors.Join(err, s.db.Close()))
+	}
+	set(s.journal)
+	s.journal.begin()
+	s.watch = newWatch(o.Dir, s.db)
+	s.ear.tell(func() { s.watch.arm(s.lookForLost) })
 	return s, nil
 }
 
@@ -127,7 +140,10 @@ func (s *Store) Ready() error {
 		return err
 	}
 	defer s.inUse.Done()
-	return s.room()
+	if s.journal == nil {
+		return nil
+	}
+	return errors.Join(s.room(), s.journal.lacking())
 }
 
 // openError names the one failure of Badger's Open that a caller can act on.
@@ -162,16 +178,19 @@ func (s *Store) Close() error {
 	if s.logs == nil {
 		return closeError(s.db.Close())
 	}
-	s.logs.release()
 	closed := make(chan error, 1)
-	go func() { closed <- s.db.Close() }()
+	go func() {
+		err := s.journal.close()
+		s.logs.release()
+		closed <- errors.Join(err, s.db.Close())
+	}()
 	limit := time.NewTimer(s.patience)
 	defer limit.Stop()
 	select {
 	case err := <-closed:
 		return closeError(err)
 	case <-limit.C:
-		return fmt.Errorf("close store: the disk of %s does not take its last writes; they are in the log, from which the next process has them", s.disk.dir)
+		return fmt.Errorf("close store: the disk of %s does not take its last writes; they are in the journal, from which the next process has them", s.disk.dir)
 	}
 }
 
@@ -209,6 +228,13 @@ func (s *Store) end(err error) {
 	}
 }
 
+// ended is why the store refuses everything, if it does but for having been closed.
+func (s *Store) ended() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.broken
+}
+
 // Exclusive is true: Badger locks its directory.
 func (s *Store) Exclusive() bool { return true }
 
@@ -236,6 +262,11 @@ func (s *Store) View(ctx context.Context, fn func(store.Reader) error) error {
 		return err
 	}
 	defer s.inUse.Done()
+	if s.journal != nil {
+		r := s.journal.overview()
+		defer r.end()
+		return fn(r)
+	}
 	t := s.db.NewTransaction(false)
 	defer t.Discard()
 	r := &reader{txn: t}
@@ -246,11 +277,15 @@ func (s *Store) View(ctx context.Context, fn func(store.Reader) error) error {
 // Update is the contract's Update. A fn that writes nothing commits nothing and
 // needs no disk.
 func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
+	attempt := s.attempt
+	if s.journal != nil {
+		attempt = s.attemptOnDisk
+	}
 	for try := range maxTries {
 		if err := pause(ctx, try); err != nil {
 			return fmt.Errorf("update store: %w", err)
 		}
-		if again, err := s.attempt(ctx, fn); !again {
+		if again, err := attempt(ctx, fn); !again {
 			return err
 		}
 	}
@@ -273,7 +308,7 @@ func pause(ctx context.Context, try int) error {
 	}
 }
 
-// attempt runs fn once and commits what it wrote. It reports true when a key
+// attempt runs fn once and commits what it wrote, in memory. It reports true when a key
 // that fn read has changed in the meantime, and nothing was written.
 func (s *Store) attempt(ctx context.Context, fn func(store.Tx) error) (again bool, err error) {
 	if err := s.begin(); err != nil {
@@ -295,15 +330,38 @@ func (s *Store) attempt(ctx context.Context, fn func(store.Tx) error) (again boo
 	case ctx.Err() != nil:
 		return false, fmt.Errorf("update store: %w", ctx.Err())
 	}
-	if err := s.room(); err != nil {
-		return false, fmt.Errorf("update store: %w", err)
-	}
 	err = s.commit(t)
 	if err == nil {
 		x.release()
-		err = s.disk.standing()
 	}
 	return s.settle(err)
+}
+
+// attemptOnDisk is attempt for a store with a journal.
+func (s *Store) attemptOnDisk(ctx context.Context, fn func(store.Tx) error) (again bool, err error) {
+	if err := s.begin(); err != nil {
+		return false, err
+	}
+	defer s.inUse.Done()
+	x := s.journal.draft()
+	defer x.end()
+	err = fn(x)
+	switch {
+	case errors.Is(x.err, errOvertaken):
+		return true, nil
+	case err != nil:
+		return false, err
+	case x.err != nil:
+		return false, x.err
+	case len(x.writes) == 0:
+		return false, nil
+	case ctx.Err() != nil:
+		return false, fmt.Errorf("update store: %w", ctx.Err())
+	}
+	if err := s.room(); err != nil {
+		return false, fmt.Errorf("update store: %w", err)
+	}
+	return s.journal.commit(ctx, x)
 }
 
 // settle turns what Badger's Commit returned into what the contract says. The

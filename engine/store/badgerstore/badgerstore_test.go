@@ -31,16 +31,6 @@ func TestContract(t *testing.T) {
 	})
 }
 
-// open opens dir; the caller closes.
-func open(t testing.TB, dir string) *Store {
-	t.Helper()
-	s, err := Open(Options{Dir: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
 func shut(t testing.TB, s *Store) {
 	t.Helper()
 	if err := s.Close(); err != nil {
@@ -190,8 +180,8 @@ func TestCloseWaitsForTheTransactionUnderWay(t *testing.T) {
 // settings.
 func TestTheProfileOnDiskIsDurable(t *testing.T) {
 	o := profile(t.TempDir())
-	if !o.SyncWrites || o.InMemory || o.BypassLockGuard {
-		t.Errorf("SyncWrites %t, InMemory %t, BypassLockGuard %t", o.SyncWrites, o.InMemory, o.BypassLockGuard)
+	if o.InMemory || o.BypassLockGuard {
+		t.Errorf("InMemory %t, BypassLockGuard %t", o.InMemory, o.BypassLockGuard)
 	}
 	if o.ValueThreshold <= maxValue {
 		t.Errorf("values of %d bytes would go to the value log, whose failed syncs are not reported", maxValue)
@@ -371,12 +361,12 @@ func TestACommitThatMayHaveReachedTheDiskIsUnknownAndEndsTheStore(t *testing.T) 
 	dir := t.TempDir()
 	s := open(t, dir)
 	eio := errors.New("input/output error")
-	s.commit = func(txn *badger.Txn) error { return errors.Join(txn.Commit(), eio) }
+	s.journal.sync = func(f *os.File) error { return errors.Join(syncData(f), eio) }
 	err := put(s, "maybe", "v")
 	if !errors.Is(err, store.ErrUnknown) || !errors.Is(err, eio) {
 		t.Fatalf("Update = %v, want ErrUnknown and the cause", err)
 	}
-	s.commit = (*badger.Txn).Commit
+	s.journal.sync = syncData
 	ran := false
 	err = s.Update(context.Background(), func(store.Tx) error { ran = true; return nil })
 	if verr := s.View(context.Background(), func(store.Reader) error { ran = true; return nil }); err == nil || verr == nil || ran {

@@ -15,8 +15,8 @@ import (
 // full disk is no error but the end of the process. So every log that it can come
 // to write has its blocks beforehand: the one in use, and the next one, which is
 // made here, empty and with its blocks behind its end, under the name that Badger
-// will open. A commit is admitted only while both have them, so that a disk that
-// fills up in the middle of one does no harm.
+// will open. A commit, and each transaction of a fold, is admitted only while both have
+// them, so that a disk that fills up in the middle of one does no harm.
 
 // logRoom is how many bytes of a log Badger can come to use: it begins another
 // after a memory table's size, and one transaction may go beyond that by 15 %
@@ -28,6 +28,7 @@ const manifestRoom = 1 << 20
 
 const (
 	logSuffix   = ".mem"
+	tableSuffix = ".sst"
 	valueSuffix = ".vlog"
 )
 

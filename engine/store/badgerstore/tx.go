@@ -78,62 +78,25 @@ func (r *reader) Get(key string) ([]byte, error) {
 	return value, nil
 }
 
-// Scan reads one page. It holds no iterator between pages, so a page costs one
-// seek.
+// Scan reads one page. It holds no iterator between pages, so a page costs one seek.
 func (r *reader) Scan(prefix, after string, reverse bool, limit int) ([]store.Entry, error) {
 	if r.err != nil || limit <= 0 {
 		return nil, r.err
 	}
-	// Values are read one by one: pages are short, and Badger's prefetch starts a
-	// goroutine for each.
-	o := badger.IteratorOptions{Reverse: reverse}
-	start, exclusive := max(prefix, after), after
-	if reverse {
-		// Badger's Prefix would end the iteration at once, on the first key above
-		// the prefix, so the prefix is checked below.
-		start = end(prefix)
-		if after != "" && (start == "" || after < start) {
-			start = after
-		}
-		exclusive = start
-	} else {
-		o.Prefix = []byte(prefix)
-	}
-	it := r.txn.NewIterator(o)
-	defer it.Close()
-
+	feed := newTableFeed(r.txn, span{prefix, after, reverse})
+	defer feed.it.Close()
 	var page []store.Entry
-	for it.Seek([]byte(start)); it.Valid() && len(page) < limit; it.Next() {
-		item := it.Item()
-		key := string(item.Key())
-		if key == exclusive {
-			continue
-		}
-		if !strings.HasPrefix(key, prefix) {
-			break
-		}
-		value, err := item.ValueCopy(nil)
+	for len(page) < limit {
+		e, err := feed.next()
 		if err != nil {
 			return nil, fmt.Errorf("scan: %w", err)
 		}
-		page = append(page, store.Entry{Key: key, Value: value})
+		if e == nil {
+			break
+		}
+		page = append(page, store.Entry{Key: e.key, Value: e.value})
 	}
 	return page, nil
-}
-
-// end returns the first key in byte order that is above every key that begins
-// with prefix, or "" when there is none.
-func end(prefix string) string {
-	b := []byte(prefix)
-	for len(b) > 0 {
-		last := len(b) - 1
-		if b[last] < 0xff {
-			b[last]++
-			return string(b)
-		}
-		b = b[:last]
-	}
-	return ""
 }
 
 // Put keeps a copy: Badger reads key and value again at the commit.
@@ -145,7 +108,7 @@ func (x *tx) Put(key string, value []byte) error {
 	switch {
 	case err != nil:
 	case len(value) > maxValue:
-		err = fmt.Errorf("%w: a value of %d bytes, at most %d are allowed", store.ErrTooLarge, len(value), maxValue)
+		err = tooLong(value)
 	default:
 		err = x.txn.Set(copied(x, key), copied(x, value))
 	}
@@ -206,14 +169,18 @@ func (x *tx) written(verb string, err error) error {
 	return x.err
 }
 
+func tooLong(value []byte) error {
+	return fmt.Errorf("%w: a value of %d bytes, at most %d are allowed", store.ErrTooLarge, len(value), maxValue)
+}
+
 func checkKey(key string) error {
 	switch {
 	case key == "":
 		return errors.New("the key is empty")
 	case len(key) > maxKey:
 		return fmt.Errorf("%w: a key of %d bytes, at most %d are allowed", store.ErrTooLarge, len(key), maxKey)
-	case strings.HasPrefix(key, reserved):
-		return fmt.Errorf("keys that begin with %s belong to the database", reserved)
+	case strings.HasPrefix(key, reserved), key == noteKey:
+		return fmt.Errorf("keys that begin with %s belong to the database, as does %s", reserved, noteKey)
 	}
 	return nil
 }
