@@ -154,9 +154,9 @@ func (x *exchange) appendAnswer(b []byte, bodiless bool) []byte {
 		n = len(r.Body)
 	}
 	switch {
-	case r.Status == http.StatusNoContent:
-		// It may not say how its body is framed, whatever the provider's did: an agent
-		// that went by that would take the next answer for the body of this one.
+	case r.Status == http.StatusNoContent, n < 0 && upstream.Bodiless(r.Status):
+		// An answer without a body does not say how that is framed, whatever the
+		// provider's did: an agent that went by that would take the next answer for it.
 	case n >= 0:
 		b = strconv.AppendInt(append(b, "Content-Length: "...), int64(n), 10)
 		b = append(b, "\r\n"...)
