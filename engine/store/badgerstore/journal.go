@@ -228,9 +228,10 @@ func (j *journal) snapshot() *snapshot {
 	return &snapshot{journal: j, live: j.live, frozen: j.frozen, at: j.seq, drops: j.drops}
 }
 
-// holds reports whether g is not in Badger yet, or not for good.
-func (j *journal) holds(g *generation) bool {
+// takes reports whether g is the generation that takes every commit, of which nothing
+// is in Badger.
+func (j *journal) takes(g *generation) bool {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
-	return g == j.live || g == j.frozen
+	return g == j.live
 }

@@ -92,13 +92,14 @@ func (r *snapshot) recent(key string) (v version, ok bool) {
 	return r.frozen.get(key, r.at)
 }
 
-// older returns the transaction that reads what is in Badger, which has at least what
-// was there when the snapshot was made. More of it is in the generations, too, unless
-// these were dropped: then the snapshot has come too late.
+// older returns the transaction that reads what is in Badger. That must be no younger
+// than the snapshot, so the live generation must still be the same: once it is frozen,
+// Badger may have commits of it that the snapshot does not see, and then the snapshot
+// has come too late. What is in Badger of the frozen one the snapshot sees anyway.
 func (r *snapshot) older() (*badger.Txn, error) {
 	if r.txn == nil {
 		txn := r.journal.db.NewTransaction(false)
-		if !r.journal.holds(r.live) {
+		if !r.journal.takes(r.live) {
 			txn.Discard()
 			r.err = errOvertaken
 			return nil, r.err
