@@ -88,7 +88,7 @@ func Open(o Options) (*Store, error) {
 	return openWith(o, func(*journal) {})
 }
 
-// openWith is Open, with something done to the journal before anybody uses it.
+// openWith is Open, with something done to the journal before it is read.
 func openWith(o Options, set func(*journal)) (*Store, error) {
 	d := disk{dir: o.Dir, free: freeBytes, open: os.Open}
 	p := profile(o.Dir)
@@ -113,10 +113,9 @@ func openWith(o Options, set func(*journal)) (*Store, error) {
 	if o.Dir == "" {
 		return s, nil
 	}
-	if s.journal, err = openJournal(s); err != nil {
+	if s.journal, err = openJournal(s, set); err != nil {
 		return nil, fmt.Errorf("open store: %w", errors.Join(err, s.db.Close()))
 	}
-	set(s.journal)
 	s.journal.begin()
 	s.watch = newWatch(o.Dir, s.db)
 	s.ear.tell(func() { s.watch.arm(s.lookForLost) })

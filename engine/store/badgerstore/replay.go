@@ -9,8 +9,8 @@ import (
 )
 
 // openJournal reads the journal of a store's database back, or makes one where there
-// is none. Badger's lock on the directory is held.
-func openJournal(s *Store) (*journal, error) {
+// is none, once set has been given it. Badger's lock on the directory is held.
+func openJournal(s *Store, set func(*journal)) (*journal, error) {
 	j := &journal{
 		dir: s.disk.dir, disk: &s.disk, db: s.db, room: s.room, ended: s.ended, fails: s.end,
 		write: writeAt, sync: syncData, step: func(string) {},
@@ -21,6 +21,7 @@ func openJournal(s *Store) (*journal, error) {
 	if j.folder, err = os.Open(j.dir); err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
+	set(j)
 	if err := j.restore(); err != nil {
 		return nil, errors.Join(err, j.shut())
 	}
@@ -40,7 +41,12 @@ func (j *journal) restore() error {
 		n.first = 1
 	}
 	r := &replay{journal: j, note: n, known: known, seq: n.folded, room: make([]byte, segmentSize)}
-	if err := r.run(); err != nil || known {
+	if err := r.run(); err != nil {
+		return err
+	}
+	// A process that was killed may have given a segment its name without having made
+	// that durable; the next commits may go there.
+	if err := j.syncDir(); err != nil || known {
 		return err
 	}
 	return j.start(r, n)

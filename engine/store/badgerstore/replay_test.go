@@ -3,7 +3,9 @@ package badgerstore
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -248,5 +250,26 @@ func TestAJournalOfAnotherDatabaseIsNotOpened(t *testing.T) {
 		if err == nil {
 			shut(t, s)
 		}
+	}
+}
+
+// A segment whose name a process gave before it was killed takes commits only once the
+// name is on the disk.
+func TestTheNamesOfSegmentsAreDurableBeforeTheyAreUsed(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	must(t, put(s, "k", "v"))
+	shut(t, s)
+	s, err := openWith(Options{Dir: dir}, func(j *journal) { must(t, j.folder.Close()) })
+	if err == nil {
+		shut(t, s)
+	}
+	if !errors.Is(err, fs.ErrClosed) || !strings.Contains(err.Error(), "sync directory") {
+		t.Errorf("Open of a directory that cannot be synced = %v, want an error of that", err)
+	}
+	s = open(t, dir)
+	defer shut(t, s)
+	if !has(t, s, "k", "v") {
+		t.Error("k is lost")
 	}
 }
