@@ -56,10 +56,25 @@ func route(method, path string) (operation, string, error) {
 	if !ok {
 		return unrecognised(), "", nil
 	}
+	if deeper && isLowerWord(id) {
+		return unrecognised(), "", nil // another operation, such as payouts/create_all
+	}
 	if deeper && !isID(id) {
 		return operation{}, "", rails.Refusef(spend.Malformed, "", "the id %.80q in the path is none of Stripe's", id)
 	}
 	return op, id, nil
+}
+
+// isLowerWord reports whether s is of lower-case letters and underscores only. All
+// ids that Stripe draws have digits or capitals; what is too long for one is refused
+// as such.
+func isLowerWord(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c != '_' && (c < 'a' || c > 'z') {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 255
 }
 
 // operationOf is the table of operations, by what follows /v1/ in the path. The

@@ -35,3 +35,17 @@ func TestDigitsAreThoseOfStripesAPI(t *testing.T) {
 		t.Error("XXX has digits")
 	}
 }
+
+func TestAWordInAPathIsAnotherOperationAndNoObject(t *testing.T) {
+	for path, want := range map[string]string{
+		"/v1/payouts/create_all":             "unrecognised",
+		"/v1/charges/search":                 "unrecognised",
+		"/v1/payment_intents/search/confirm": "unrecognised",
+		"/v1/payouts/po_1":                   "payouts.update",
+		"/v1/charges/ch_Abc/capture":         "charges.capture",
+	} {
+		if op, _, err := route("POST", path); op.name != want || err != nil {
+			t.Errorf("%s is %q (%v), want %q", path, op.name, err, want)
+		}
+	}
+}
