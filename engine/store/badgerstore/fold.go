@@ -43,6 +43,7 @@ func (j *journal) keepFolding() {
 			return
 		case <-j.full:
 		case <-tick.C:
+			j.want() // a spare, where the last attempt to make one has failed
 			seen = j.freezeIdle(seen)
 			continue
 		}

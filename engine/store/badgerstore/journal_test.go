@@ -269,6 +269,30 @@ func TestWithoutASegmentToSpareNothingIsWritten(t *testing.T) {
 	must(t, s.Ready())
 }
 
+// What kept a segment from being made may be over long before a commit needs one, which
+// is not to be refused for it.
+func TestASegmentThatCouldNotBeMadeIsMadeLater(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	defer shut(t, s)
+	j := s.journal
+	must(t, os.MkdirAll(filepath.Join(dir, unfinished, "x"), 0o700))
+	freezeNow(t, s) // takes the spare
+	failed := func() bool {
+		j.making.Lock()
+		defer j.making.Unlock()
+		return j.lack != nil
+	}
+	for end := time.Now().Add(20 * time.Second); !failed(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("within 20 s no attempt to make a segment has failed")
+		}
+	}
+	must(t, os.Remove(filepath.Join(dir, unfinished, "x"))) // the rest of it can be removed
+	spared(t, s)
+	must(t, s.Ready())
+}
+
 func TestOnDiskItLeaksNothing(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	dir := t.TempDir()
