@@ -22,11 +22,16 @@ const (
 	maxValueBytes   = 256 << 10
 )
 
-// gathers is how often a leader lets others run before it takes its batch. Those who
-// have just been answered are about to come again, and would otherwise fill every
-// other batch; who is alone is delayed by nothing. Once lets those run who wait for
-// this processor, twice those whom they have woken.
-const gathers = 2
+// A leader lets others run before it takes its batch. Those who have just been answered
+// are about to come again, and would otherwise fill every other batch; a batch costs the
+// same sync however many it has. Once lets those run who wait for this processor, twice
+// those whom they have woken, which is minGathers; then it goes on until as many wait as
+// in the last two batches on average, maxGathers times at most. Who is alone is delayed
+// by nothing.
+const (
+	minGathers = 2
+	maxGathers = 12
+)
 
 // The committer is the only writer of the store. It takes the actions that wait,
 // applies each on its own overlay (one that fails or panics is dropped and told
@@ -56,6 +61,7 @@ type committer struct {
 
 	idle  pendings
 	taken []*pending // the batch of who leads
+	sizes [2]int     // of the last two batches
 
 	mu       sync.Mutex
 	queue    []*pending
@@ -133,15 +139,7 @@ func (c *committer) leave(p *pending) bool {
 // the lead to the next caller that waits.
 func (c *committer) leadBatches(own *pending) {
 	for !own.answered {
-		for range gathers {
-			runtime.Gosched()
-		}
-		c.mu.Lock()
-		n := min(len(c.queue), maxBatchActions)
-		c.taken = append(c.taken[:0], c.queue[:n]...)
-		c.queue = slices.Delete(c.queue, 0, n)
-		c.mu.Unlock()
-
+		c.gather()
 		if left := c.commit(c.taken); len(left) > 0 {
 			c.mu.Lock()
 			c.queue = slices.Insert(c.queue, 0, left...)
@@ -152,6 +150,28 @@ func (c *committer) leadBatches(own *pending) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.handOver()
+}
+
+// gather takes the next batch out of the queue.
+func (c *committer) gather() {
+	for i := range maxGathers {
+		runtime.Gosched()
+		if i+1 >= minGathers && c.waiting() >= (c.sizes[0]+c.sizes[1])/2 {
+			break
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := min(len(c.queue), maxBatchActions)
+	c.sizes = [2]int{c.sizes[1], n}
+	c.taken = append(c.taken[:0], c.queue[:n]...)
+	c.queue = slices.Delete(c.queue, 0, n)
+}
+
+func (c *committer) waiting() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.queue)
 }
 
 // handOver makes the first caller that still waits the leader; where none of
