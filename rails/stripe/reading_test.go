@@ -1,0 +1,213 @@
+package stripe
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/outgo/outgo/engine/spend"
+	"github.com/outgo/outgo/rails"
+)
+
+// An oracle says of one operation what a server makes of parameters, from Stripe's
+// documentation and without this package.
+type oracle struct {
+	method, path string
+	base         []string // the segments of a call that is in order
+	// spends and gives say whether a call with these parameters moves money, or
+	// gives away a way to; nil is never.
+	spends, gives    func(p params) bool
+	amount, currency string
+	payee            []string
+	// target are the parameters that name what is acted on.
+	target []string
+	// credit is an amount of which what is negative goes out.
+	credit bool
+	fact   string // what every lookup is answered with, {id} being that asked for
+}
+
+func always(params) bool { return true }
+
+// set is met by a parameter, or one below it, that a server may take for set.
+func set(names ...string) func(p params) bool {
+	return func(p params) bool {
+		for _, name := range names {
+			for _, n := range p.within(name) {
+				if slices.ContainsFunc(p[n], mayBeTrue) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+}
+
+const (
+	oracleCharge = `{"id":"{id}","object":"charge","amount":70000,"amount_captured":0,"amount_refunded":0,"currency":"usd","captured":false,"transfer_data":null,"destination":null}`
+	oracleIntent = `{"id":"{id}","object":"payment_intent","amount":70000,"amount_capturable":70000,"currency":"usd","transfer_data":null,"latest_charge":` +
+		`{"id":"ch_9","object":"charge","amount":70000,"amount_refunded":0,"currency":"usd"}}`
+)
+
+func oracles() []oracle {
+	charge := []string{"transfer_data[destination]", "destination", "destination[account]"}
+	return []oracle{
+		{path: "/v1/charges", base: []string{"amount={n}", "currency={c}", "source=tok_visa", "transfer_data[destination]=acct_1"}, spends: always, amount: "amount", currency: "currency", payee: charge},
+		{path: "/v1/charges", base: []string{"amount={n}", "currency={c}", "destination[account]=acct_1"}, spends: always, amount: "amount", currency: "currency", payee: charge},
+		{path: "/v1/payment_intents", base: []string{"amount={n}", "currency={c}", "confirm=true", "payment_method=pm_1"}, spends: set("confirm"), amount: "amount", currency: "currency", payee: charge},
+		{path: "/v1/payment_intents", base: []string{"amount={n}", "currency={c}", "confirm=false"}, spends: set("confirm"), amount: "amount", currency: "currency", payee: charge},
+		{path: "/v1/payment_intents", base: []string{"amount={n}", "currency={c}"}, spends: set("confirm"), amount: "amount", currency: "currency", payee: charge},
+		{path: "/v1/payment_intents/pi_1", base: []string{"amount={n}", "currency={c}"}, spends: set("confirm")},
+		{path: "/v1/payment_intents/pi_1/capture", base: []string{"amount_to_capture={n}"}, spends: always, amount: "amount_to_capture", fact: oracleIntent},
+		{path: "/v1/charges/ch_1/capture", base: []string{"amount={n}"}, spends: always, amount: "amount", fact: oracleCharge},
+		{path: "/v1/refunds", base: []string{"charge=ch_1", "amount={n}"}, spends: always, amount: "amount", target: []string{"charge", "payment_intent"}, fact: oracleCharge},
+		{path: "/v1/refunds", base: []string{"payment_intent=pi_1", "reason=duplicate"}, spends: always, amount: "amount", target: []string{"charge", "payment_intent"}, fact: oracleIntent},
+		{path: "/v1/transfers", base: []string{"amount={n}", "currency={c}", "destination=acct_1", "description=a%20b"}, spends: always, amount: "amount", currency: "currency", payee: []string{"destination"}},
+		{path: "/v1/payouts", base: []string{"amount={n}", "currency={c}", "destination=ba_1", "method=instant"}, spends: always, amount: "amount", currency: "currency", payee: []string{"destination"}},
+	}
+}
+
+// judged asks the rail about a call, and answers its lookups.
+func (o *oracle) judged(r *Rail, c *rails.Call) (rails.Judgement, []rails.Lookup, error) {
+	j, err := r.Intent(c, nil)
+	if err != nil || len(j.Lookups) == 0 {
+		return j, nil, err
+	}
+	asked := j.Lookups
+	var facts []rails.Fact
+	for _, l := range asked {
+		id, _, _ := strings.Cut(l.Target[strings.LastIndexByte(l.Target, '/')+1:], "?")
+		facts = append(facts, rails.Fact{Lookup: l, Reply: rails.Reply{Status: 200, Body: []byte(strings.ReplaceAll(o.fact, "{id}", id))}})
+	}
+	j, err = r.Intent(c, facts)
+	return j, asked, err
+}
+
+// worse says in what a server's reading of a call goes beyond what was judged; "" if
+// in nothing.
+func (o *oracle) worse(p params, j *rails.Judgement, asked []rails.Lookup) string {
+	class := j.Intent.Class
+	if class == spend.Unrecognised {
+		return "" // a person's, or nobody's
+	}
+	if class != spend.Spend {
+		if o.spends != nil && o.spends(p) {
+			return "it spends"
+		}
+		if class != spend.Capability && o.gives != nil && o.gives(p) {
+			return "it gives away a way to spend"
+		}
+		return ""
+	}
+	leg := j.Intent.Legs[0]
+	if o.amount != "" {
+		if !p.has(o.amount) && o.fact == "" {
+			return "" // no server takes it
+		}
+		worth := []int64{70000} // all there is, without a word on how much
+		if p.has(o.amount) {
+			worth = numbers(p.get(o.amount))
+		}
+		for _, n := range worth {
+			if o.credit {
+				n = -n
+			}
+			if c, err := leg.Amount.Cmp(spend.NewAmount(leg.Amount.Unit(), max(n, 0))); err != nil || c < 0 {
+				return fmt.Sprintf("its amount is %d", n)
+			}
+		}
+	}
+	if unit := strings.ToUpper(strings.TrimSpace(p.get(o.currency))); o.currency != "" && unit != leg.Amount.Unit() && unit != "" {
+		return "its currency is " + unit
+	}
+	named := ""
+	for _, name := range o.payee {
+		for _, v := range p[name] {
+			if named += v; v != leg.Payee {
+				return "it pays " + v
+			}
+		}
+	}
+	if o.payee != nil && named == "" && leg.Payee != "" {
+		return "it pays nobody in particular"
+	}
+	for _, name := range o.target {
+		if v := p.get(name); v != "" && (len(asked) != 1 || !strings.Contains(asked[0].Target, "/"+v)) {
+			return "it is about " + v
+		}
+	}
+	return ""
+}
+
+// properties is how many calls the property test makes up: OUTGO_PROPERTY, or few
+// enough for every run.
+func properties(t *testing.T) int {
+	if s := os.Getenv("OUTGO_PROPERTY"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	return 20_000
+}
+
+// No server that is known, or easily thought of, makes more of a call than was
+// judged, and what is sent has one reading for all. Run it at length with
+//
+//	OUTGO_PROPERTY=1000000 go test ./rails/stripe -run TestNoReadingIsWorse -v -timeout 60m
+func TestNoReadingIsWorse(t *testing.T) {
+	r, n, all, known, tricksKnown := New(Options{}), properties(t), oracles(), servers(), knownTricks()
+	accepted := map[spend.Class]int{}
+	total, spoiled, spoiledAccepted := 0, 0, 0
+	for i := range n {
+		rng := rand.New(rand.NewPCG(7, uint64(i))) //nolint:gosec // a test must be repeatable
+		o := &all[i%len(all)]
+		query, body, tricks := spoil(rng, o, tricksKnown)
+		if len(tricks) > 0 {
+			spoiled++
+		}
+		c := post(o.path, body)
+		c.Query, c.HasQuery = query, query != ""
+		if o.method != "" {
+			c.Method = o.method
+		}
+		j, asked, err := o.judged(r, c)
+		if err != nil {
+			continue
+		}
+		accepted[j.Intent.Class]++
+		if total++; len(tricks) > 0 {
+			spoiledAccepted++
+		}
+		var one params
+		for k := range known {
+			s := &known[k]
+			if p, ok := s.read(query, body); ok {
+				if what := o.worse(p, &j, asked); what != "" {
+					t.Fatalf("call %d, %v: %s?%q with %q is judged as %s of %+v, and for %s %s", i, tricks, o.path, query, body, j.Intent.Class, j.Intent.Legs, s.name, what)
+				}
+			}
+			p, ok := s.read(j.Query, string(j.Body))
+			if !ok {
+				t.Fatalf("call %d, %v: %s?%q with %q goes out as %q and %q, which %s refuses", i, tricks, o.path, query, body, j.Query, j.Body, s.name)
+			}
+			if what := o.worse(p, &j, asked); what != "" {
+				t.Fatalf("call %d, %v: %s?%q with %q goes out as %q and %q, and for %s %s", i, tricks, o.path, query, body, j.Query, j.Body, s.name, what)
+			}
+			if one == nil {
+				one = p
+			} else if !maps.EqualFunc(one, p, slices.Equal) {
+				t.Fatalf("call %d, %v: %s?%q with %q goes out as %q and %q, which %s reads as %q and %s as %q", i, tricks, o.path, query, body, j.Query, j.Body, known[0].name, one, s.name, p)
+			}
+		}
+	}
+	t.Logf("%d calls, %d of them spoiled; %d accepted (%v), %d of them spoiled", n, spoiled, total, accepted, spoiledAccepted)
+	if total*5 < n || spoiledAccepted*10 < spoiled {
+		t.Errorf("of %d calls %d were accepted, and %d of %d spoiled ones: the property says little", n, total, spoiledAccepted, spoiled)
+	}
+}
