@@ -155,6 +155,32 @@ func TestAmountsLiveInObjectsThatAreLookedUpFirst(t *testing.T) {
 	}
 }
 
+// A preview is asked for by POST, as a form, whatever the call's own body is, and never
+// under the call's idempotency key.
+func TestAmountsAreLookedUpByPreviewToo(t *testing.T) {
+	w := newWorld(t, nil)
+	w.up.handle = func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/preview" {
+			io.WriteString(rw, "700")
+			return
+		}
+		io.WriteString(rw, "paid")
+	}
+	a := w.post("/order", "item=7", "Authorization", "Bearer secret", "Idempotency-Key", "k", "Content-Type", "text/plain")
+	if a.status != 200 {
+		t.Fatalf("answer = %+v", a)
+	}
+	if got := w.up.got(); !slices.Equal(got, []string{"POST /preview item=7", "POST /order item=7"}) {
+		t.Errorf("the provider got %q", got)
+	}
+	if h := w.up.header(0); h.Get("Authorization") != "Bearer secret" || h.Get("Idempotency-Key") != "" || !slices.Equal(h.Values("Content-Type"), []string{"application/x-www-form-urlencoded"}) {
+		t.Errorf("lookup's header = %v", h)
+	}
+	if in := w.gate.asked()[0]; in.Legs[0].Amount.String() != "700 USD" || in.LookedUp.IsZero() {
+		t.Errorf("intent = %+v", in)
+	}
+}
+
 func TestWhatStopsACallBeforeItIsSent(t *testing.T) {
 	denied := spend.Request{ID: "r1", State: spend.Denied, Verdict: spend.Verdict{Decision: spend.Deny, Code: spend.ExceedsSingleLimit,
 		Rules: []spend.Rule{{Code: spend.ExceedsSingleLimit, Decision: spend.Deny, Amount: spend.NewAmount("USD", 500), Limit: spend.NewAmount("USD", 100)}}}}
@@ -187,6 +213,7 @@ func TestWhatStopsACallBeforeItIsSent(t *testing.T) {
 		"the lookup breaks off": {"/pay/cut", "", nil, func(http.ResponseWriter, *http.Request) {
 			panic(http.ErrAbortHandler)
 		}, 503, "unavailable", spend.LookupFailed, "/objects/cut"},
+		"the lookup would be a payment": {"/sneak", "", nil, nil, 503, "unavailable", spend.LookupFailed, "POST /pay"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, nil)

@@ -40,6 +40,8 @@ type coinRail struct{}
 
 func (coinRail) Name() string { return "coin" }
 
+func (coinRail) Previews() []string { return []string{"/preview"} }
+
 func (coinRail) Match(c *rails.Call) spend.Class {
 	if c.Method == "GET" || c.Method == "HEAD" {
 		return spend.Read
@@ -59,6 +61,14 @@ func (coinRail) Intent(c *rails.Call, facts []rails.Fact) (rails.Judgement, erro
 		panic("the rail has a bug")
 	case c.Path == "/note":
 		j.Intent.Class, j.Intent.Operation = spend.Other, "note"
+		return j, nil
+	case c.Path == "/order" && facts == nil:
+		j.Lookups = []rails.Lookup{{Target: "/preview", Body: string(c.Body)}}
+		return j, nil
+	case c.Path == "/order":
+		amount = string(facts[0].Reply.Body)
+	case c.Path == "/sneak": // a bug of the rail would have a payment sent as a lookup
+		j.Lookups = []rails.Lookup{{Target: "/pay", Body: "amount=1"}}
 		return j, nil
 	case named && facts == nil:
 		j.Lookups = []rails.Lookup{{Target: "/objects/" + object}}

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
 
@@ -88,15 +87,19 @@ func (x *exchange) lookUp(ctx context.Context, facts []rails.Fact, lookups []rai
 }
 
 // get reads one object with the call's own header fields, but for those that skip
-// names.
+// names. What it holds can send a POST to the rail's previews and to nothing else.
 func (x *exchange) get(ctx context.Context, l rails.Lookup, limit int, skip func(name string) bool) (rails.Reply, error) {
 	if _, _, _, err := rails.CanonicalTarget(l.Target); err != nil {
 		return rails.Reply{}, err
 	}
-	x.write(http.MethodGet, l.Target, skip)
+	x.write(l.Method(), l.Target, skip)
 	x.scratch = appendField(x.scratch, "Accept-Encoding", "identity")
+	if l.Body != "" {
+		x.scratch = appendField(x.scratch, "Content-Type", "application/x-www-form-urlencoded")
+	}
 	var in upstream.Reply
-	if err := x.p.up.Reader().Get(ctx, x.key(), upstream.Request{Method: http.MethodGet, Head: x.scratch}, &in, limit); err != nil {
+	req := upstream.Request{Method: l.Method(), Head: x.scratch, Body: []byte(l.Body)}
+	if err := x.p.up.Reader(x.route.previews...).Get(ctx, x.key(), req, &in, limit); err != nil {
 		return rails.Reply{}, err
 	}
 	return readReply(&in)

@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
 	"time"
 
@@ -134,10 +133,10 @@ func (c *Reconciler) get(ctx context.Context, host string, l rails.Lookup, heade
 	if _, _, _, err := rails.CanonicalTarget(l.Target); err != nil {
 		return rails.Reply{}, err
 	}
-	head := appendRequest(nil, host, 443, false, http.MethodGet, l.Target, header, func(name string) bool { return equalsAny(name, "Accept-Encoding") })
+	head := appendRequest(nil, host, 443, false, l.Method(), l.Target, header, func(name string) bool { return equalsAny(name, "Accept-Encoding") })
 	head = appendField(head, "Accept-Encoding", "identity")
 	var in upstream.Reply
-	if err := c.read.Get(ctx, c.key(host), upstream.Request{Method: http.MethodGet, Head: head}, &in, maxAskedReply); err != nil {
+	if err := c.read.Get(ctx, c.key(host), upstream.Request{Method: l.Method(), Head: head}, &in, maxAskedReply); err != nil {
 		return rails.Reply{}, fmt.Errorf("%w: %w", spend.Unavailable, err)
 	}
 	return readReply(&in)

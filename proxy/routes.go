@@ -19,7 +19,8 @@ const defaultMaxBody = 1 << 20
 // route is a Route with its defaults.
 type route struct {
 	Route
-	surface string // of the rail, in keys that tell repeats: "wire:stripe"
+	surface  string   // of the rail, in keys that tell repeats: "wire:stripe"
+	previews []string // of the rail
 }
 
 // override is an Upstream, taken apart.
@@ -49,6 +50,9 @@ func newTable(routes []Route, upstreams map[string]Upstream) (table, error) {
 			r.Wait = 25 * time.Second
 		}
 		entry := &route{Route: r, surface: "wire:" + r.Rail.Name()}
+		if p, ok := r.Rail.(rails.Previewer); ok {
+			entry.previews = p.Previews()
+		}
 		for _, name := range r.Hosts {
 			in, rest := t.exact, name
 			prefix := ""

@@ -113,11 +113,30 @@ func (r *Reply) Get(name string) string {
 // Lookup names a read that the provider must answer before an amount is known.
 // It is performed with the call's own credentials, account and version.
 type Lookup struct {
-	Target string // path and query for a GET on the call's host
+	Target string // path and query, on the call's host
+	// Body, if there is one, makes it a POST of this form to a path that the rail
+	// lists as a preview; without one it is a GET.
+	Body string
+}
+
+// Method returns "GET" or "POST".
+func (l Lookup) Method() string {
+	if l.Body != "" {
+		return "POST"
+	}
+	return "GET"
 }
 
 // String returns "GET /v1/payment_intents/pi_1", the form shown by explain.
-func (l Lookup) String() string { return "GET " + l.Target }
+func (l Lookup) String() string { return l.Method() + " " + l.Target }
+
+// Previewer is a Rail whose provider tells by POST what a call would cost. A lookup
+// with a body goes to no other path than these.
+type Previewer interface {
+	// Previews returns the paths to which a POST changes nothing and moves no
+	// money, whatever its body.
+	Previews() []string
+}
 
 // Fact is what a provider answered to a Lookup.
 type Fact struct {
