@@ -92,6 +92,9 @@ func (e *Engine) finish(t *txn, r *spend.Request, o spend.Outcome) error {
 			return err
 		}
 		r.Why = o.Why
+		if err := e.enterPaid(t, r, o.Receipt.TransactionID); err != nil {
+			return err
+		}
 		if o.Receipt.HTTPStatus != 0 || o.Receipt.Note != "" {
 			r.Receipts = append(r.Receipts, o.Receipt)
 		}
@@ -152,6 +155,9 @@ func (e *Engine) settled(t *txn, r *spend.Request, rc spend.Receipt) error {
 	if err := e.keys.remark(t, r.Seq, agelessMark, 0); err != nil {
 		return err
 	}
+	if err := e.enterPaid(t, r, rc.TransactionID); err != nil {
+		return err
+	}
 	e.flag(t, r, spend.DuplicatePayment)
 	r.Again = append(r.Again, p)
 	return e.tellAgain(t, r, &r.Again[len(r.Again)-1], rc)
@@ -202,8 +208,11 @@ func (e *Engine) postNow(t *txn, r *spend.Request) ([]spend.Reservation, error) 
 // tell takes in what a receipt says of r's own payment.
 func (e *Engine) tell(t *txn, r *spend.Request, rc spend.Receipt) error {
 	own := spend.Payment{At: countedAt(r), Transaction: r.Transaction, Told: r.Told, Adjusted: r.Adjusted, Reservations: r.Reservations}
-	if own.Transaction == "" {
+	if own.Transaction == "" && rc.TransactionID != "" {
 		own.Transaction = rc.TransactionID
+		if err := e.enterPaid(t, r, own.Transaction); err != nil {
+			return err
+		}
 	}
 	if err := e.tellAgain(t, r, &own, rc); err != nil {
 		return err

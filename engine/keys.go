@@ -22,6 +22,7 @@ import (
 //	print/<agent>/<fingerprint> the latest request of a fingerprint to be held
 //	object/<rail>/<object>     the latest request on a provider's object, whatever
 //	                           account acts: an account has more than one spelling
+//	paid/<rail>/<transaction>  the requests that a provider's transaction belongs to (paid.go)
 //	word/<seq>                 the id of one that failed on an operator's word alone, for
 //	                           as long as its provider is asked whether that is so
 //	holds/<agent>              how many requests of the agent are held
@@ -44,8 +45,11 @@ func (k keys) index(n uint64) string      { return numbered(k.prefix+"index/", n
 func (k keys) words() string              { return k.prefix + "word/" }
 func (k keys) word(n uint64) string       { return k.words() + ordered(n) }
 func (k keys) dedup(digest string) string { return k.prefix + "dedup/" + digest }
-func (k keys) holds(agent string) string  { return k.prefix + "holds/" + escape(agent) }
-func (k keys) waits(agent string) string  { return k.prefix + "waits/" + escape(agent) }
+func (k keys) paid(rail, transaction string) string {
+	return k.prefix + "paid/" + escape(rail) + "/" + escape(transaction)
+}
+func (k keys) holds(agent string) string { return k.prefix + "holds/" + escape(agent) }
+func (k keys) waits(agent string) string { return k.prefix + "waits/" + escape(agent) }
 func (k keys) heldAmount(agent, unit string) string {
 	return k.prefix + "heldsum/" + escape(agent) + "/" + escape(unit)
 }
