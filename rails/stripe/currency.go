@@ -105,6 +105,9 @@ func (f *form) number(name string) (n int64, present bool, err error) {
 	if err != nil || !present {
 		return 0, false, err
 	}
+	if f.json != nil && f.kindOf(name) != jsonNumber {
+		return 0, false, rails.Refusef(spend.Malformed, name, "%s is no number; send it without quotes", name)
+	}
 	n, err = parseNumber(name, value)
 	return n, true, err
 }

@@ -19,9 +19,10 @@ const (
 // one bucket to it (it says so itself; the habit comes from Rack). Every form
 // made by parseForm has one reading for all parsers known.
 type form struct {
-	query, body []pair // parts of all
-	all         []pair // query, then body
-	tops        looks  // of the names without their brackets
+	query, body []pair     // parts of all
+	all         []pair     // query, then body
+	tops        looks      // of the names without their brackets
+	json        *jsonValue // what body was made of; nil if the body is a form
 }
 
 // usualPairs is how many parameters usual calls have at most.
@@ -222,18 +223,21 @@ func (f *form) refuseReserved() error {
 	return nil
 }
 
-// scalar returns the value of the parameter name. A list or a hash of that name
-// is Malformed.
+// scalar returns the value of the parameter name; null is none. A list or a hash of
+// that name is Malformed.
 func (f *form) scalar(name string) (value string, present bool, err error) {
 	if !f.mayHave(name) {
 		return "", false, nil
 	}
 	for i := range f.all {
 		p := &f.all[i]
-		if p.name == name {
+		if p.name == name && p.kind < jsonNull {
 			return p.text(), true, nil
 		}
-		if p.isWithin(name) {
+		if p.name == name && p.kind == jsonNull {
+			return "", false, nil
+		}
+		if p.name == name || p.isWithin(name) {
 			return "", false, rails.Refusef(spend.Malformed, name, "the parameter %q must be a single value", name)
 		}
 	}
@@ -262,8 +266,12 @@ func (f *form) isHash(name string) bool {
 }
 
 // appendCanonical appends all parameters sorted by name, elements of one list in
-// their order, so that an SDK's repeat in another order is the same call.
+// their order, so that an SDK's repeat in another order is the same call. No form
+// begins as a JSON object does.
 func (f *form) appendCanonical(b []byte) []byte {
+	if f.json != nil {
+		return f.json.append(b, true)
+	}
 	var room [64]int
 	order, size := room[:0], 32 // bytes, for a few escapes
 	for i := range f.all {

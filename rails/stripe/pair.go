@@ -9,11 +9,12 @@ import (
 
 // pair is one parameter.
 type pair struct {
-	name  string // decoded: "transfer_data[destination]"
-	base  int    // how much of name stands before the brackets
-	value string // decoded, unless it is coded
-	coded bool   // value is still to be decoded, which is certain to go well
-	raw   string // as it came; "" where its encoding is another
+	name  string   // decoded: "transfer_data[destination]"
+	base  int      // how much of name stands before the brackets
+	value string   // decoded, unless it is coded
+	coded bool     // value is still to be decoded, which is certain to go well
+	kind  jsonKind // what it was in JSON
+	raw   string   // as it came; "" where its encoding is another
 }
 
 // top returns the name without its brackets: "transfer_data".
