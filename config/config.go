@@ -12,6 +12,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -197,30 +198,57 @@ type Asset struct {
 // Policy is one policy as code, in PINTI's names. Amounts are in the smallest
 // unit of Unit; "" and nil are no limit; an empty list is everything.
 type Policy struct {
-	Name                     string   `yaml:"name"`
-	Was                      string   `yaml:"was"` // its former name, so that its counters go on
-	Unit                     string   `yaml:"unit"`
-	MaxSingleAmount          Integer  `yaml:"maxSingleAmount"`
-	DailyLimit               Integer  `yaml:"dailyLimit"`
-	MonthlyLimit             Integer  `yaml:"monthlyLimit"`
-	RequireApprovalOver      Integer  `yaml:"requireApprovalOver"`
-	MaxExposure              Integer  `yaml:"maxExposure"`
-	MaxTransactionsPerMinute *int     `yaml:"maxTransactionsPerMinute"`
-	MaxTransactionsPerHour   *int     `yaml:"maxTransactionsPerHour"`
-	AllowedMerchants         []string `yaml:"allowedMerchants"`
-	BlockedMerchants         []string `yaml:"blockedMerchants"`
-	AllowedCategories        []string `yaml:"allowedCategories"`
-	BlockedCategories        []string `yaml:"blockedCategories"`
-	AllowedPayees            []string `yaml:"allowedPayees"`
-	IsActive                 bool     `yaml:"isActive"`     // default true
-	Capabilities             string   `yaml:"capabilities"` // "allow", "hold" (default) or "deny"
-	Scope                    Scope    `yaml:"scope"`
-	Timezone                 string   `yaml:"timezone"`    // IANA name; "" is UTC
-	TrustClaims              bool     `yaml:"trustClaims"` // default true
+	Name                     string        `yaml:"name"`
+	Was                      string        `yaml:"was"` // its former name, so that its counters go on
+	Unit                     string        `yaml:"unit"`
+	MaxSingleAmount          Integer       `yaml:"maxSingleAmount"`
+	DailyLimit               Integer       `yaml:"dailyLimit"`
+	MonthlyLimit             Integer       `yaml:"monthlyLimit"`
+	RequireApprovalOver      Integer       `yaml:"requireApprovalOver"`
+	MaxExposure              Integer       `yaml:"maxExposure"`
+	MaxTransactionsPerMinute *int          `yaml:"maxTransactionsPerMinute"`
+	MaxTransactionsPerHour   *int          `yaml:"maxTransactionsPerHour"`
+	AllowedMerchants         []string      `yaml:"allowedMerchants"`
+	BlockedMerchants         []string      `yaml:"blockedMerchants"`
+	AllowedCategories        []string      `yaml:"allowedCategories"`
+	BlockedCategories        []string      `yaml:"blockedCategories"`
+	AllowedPayees            []string      `yaml:"allowedPayees"`
+	IsActive                 bool          `yaml:"isActive"` // default true
+	Capabilities             Capabilities  `yaml:"capabilities"`
+	Duplicates               string        `yaml:"duplicates"`       // "allow", "flag" (default), "hold" or "deny"
+	DuplicateWindow          time.Duration `yaml:"duplicateWindow"`  // default 24 h
+	DuplicatesAcross         string        `yaml:"duplicatesAcross"` // "agent" (default) or "all"
+	Scope                    Scope         `yaml:"scope"`
+	Timezone                 string        `yaml:"timezone"`    // IANA name; "" is UTC
+	TrustClaims              bool          `yaml:"trustClaims"` // default true
 }
 
 func (p *Policy) setDefaults() {
-	p.IsActive, p.TrustClaims, p.Capabilities = true, true, "hold"
+	p.IsActive, p.TrustClaims, p.Capabilities = true, true, Capabilities{others: "hold"}
+	p.Duplicates, p.DuplicateWindow, p.DuplicatesAcross = "flag", 24*time.Hour, "agent"
+}
+
+// Capabilities says what becomes of calls that give away future spending power:
+// "allow", "hold" or "deny" by operation ("issuing.cards.create"), by family
+// ("accounts.*"), and under "default" for all others. In the file a word alone is
+// that of "default".
+type Capabilities map[string]string
+
+const others = "default"
+
+// shorthand is the key of a value that is written without one.
+func (Capabilities) shorthand() string { return others }
+
+// Default is the word for operations that no other entry is about.
+func (c Capabilities) Default() string { return c[others] }
+
+// ByOperation are the words without that of "default"; nil for none.
+func (c Capabilities) ByOperation() map[string]string {
+	by := maps.Clone(map[string]string(c))
+	if delete(by, others); len(by) == 0 {
+		return nil
+	}
+	return by
 }
 
 // Scope narrows a policy; each empty list is everything. An operation may end in

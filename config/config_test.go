@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -75,7 +76,8 @@ func TestFullExampleLoadsUnchanged(t *testing.T) {
 	want.Policies = []Policy{{
 		Name: "default", Unit: "USD", MaxSingleAmount: "10000", DailyLimit: "50000", RequireApprovalOver: "5000",
 		MaxTransactionsPerMinute: &ten, AllowedMerchants: none, BlockedMerchants: []string{"evil.example"},
-		AllowedCategories: none, BlockedCategories: none, IsActive: true, TrustClaims: true, Capabilities: "hold",
+		AllowedCategories: none, BlockedCategories: none, IsActive: true, TrustClaims: true, Capabilities: Capabilities{"default": "hold"},
+		Duplicates: "flag", DuplicateWindow: 24 * time.Hour, DuplicatesAcross: "agent",
 		Scope: Scope{none, none, none, none, none},
 	}}
 	if g, w := fields(t, got), fields(t, want); g != w {
@@ -240,20 +242,29 @@ func TestMistakes(t *testing.T) {
 		"a reader that agents send":   {"credentials: [{name: x, rail: stripe, use: reconcile, secret: a, placeholder: b}]\n", []string{`outgo.yaml:1:79: credentials[0].placeholder: it has no meaning here`}},
 		"caps on held money": {"proxy: {hold: {max_amount_per_agent: {dollars: 5, USD: 5, EUR: -1}}}\n", []string{
 			`outgo.yaml:1:48: proxy.hold.max_amount_per_agent.dollars: "dollars" is neither`, `outgo.yaml:1:64: proxy.hold.max_amount_per_agent.EUR: "-1" is not a whole number`}},
-		"a credential that is useless": {"credentials: [{name: x, rail: strip, use: swop}]\n", []string{`outgo.yaml:1:15: credentials[0].secret: missing`, `outgo.yaml:1:31: credentials[0].rail: "strip" is not a known value`, `outgo.yaml:1:43: credentials[0].use: "swop"`}},
-		"a store that is unknown":      {"store: mysql://x\n", []string{`outgo.yaml:1:8: store: not a known store`}},
-		"mail without a server":        {"approvals: {email: ops@example.com}\n", []string{`outgo.yaml:1:20: approvals.email: no mail server is configured`}},
-		"a quorum of nobody":           {"approvals: {quorum: 0}\n", []string{`outgo.yaml:1:21: approvals.quorum: less than one person`}},
-		"two policies of one name":     {policy + "  - {name: p, unit: USD}\n", []string{`outgo.yaml:4:12: policies[1].name: the name is the same as that of policies[0].name`}},
-		"a policy without a unit":      {"policies:\n  - name: p\n", []string{`outgo.yaml:2:5: policies[0].unit: missing`}},
-		"a unit that is none":          {"policies: [{name: p, unit: dollars}]\n", []string{`outgo.yaml:1:28: policies[0].unit: "dollars" is neither`}},
-		"a single limit over the day":  {policy + "    maxSingleAmount: 11\n    dailyLimit: 9\n", []string{`outgo.yaml:4:22: policies[0].maxSingleAmount: 11 is more than dailyLimit (9)`}},
-		"an approval out of reach":     {policy + "    maxSingleAmount: 9\n    requireApprovalOver: 10\n", []string{`outgo.yaml:5:26: policies[0].requireApprovalOver: 10 is more than maxSingleAmount (9)`}},
-		"a minute over the hour":       {policy + "    maxTransactionsPerMinute: 10\n    maxTransactionsPerHour: 9\n", []string{`outgo.yaml:4:31: policies[0].maxTransactionsPerMinute: 10 is more than`}},
-		"allowed and blocked":          {policy + "    allowedMerchants: [a.example]\n    blockedMerchants: [A.example]\n", []string{`outgo.yaml:4:24: policies[0].allowedMerchants[0]: "a.example" is blocked as well`}},
-		"a former name still in use":   {policy + "  - {name: q, unit: USD, was: p}\n", []string{`outgo.yaml:4:31: policies[1].was: "p" is the name of a policy that exists`}},
-		"a zone that is none":          {policy + "    timezone: Berlin\n", []string{`outgo.yaml:4:15: policies[0].timezone: "Berlin" is not a known time zone`}},
-		"an unknown capability":        {policy + "    capabilities: maybe\n", []string{`outgo.yaml:4:19: policies[0].capabilities: "maybe" is not a known value; write one of allow, hold, deny`}},
+		"a credential that is useless":     {"credentials: [{name: x, rail: strip, use: swop}]\n", []string{`outgo.yaml:1:15: credentials[0].secret: missing`, `outgo.yaml:1:31: credentials[0].rail: "strip" is not a known value`, `outgo.yaml:1:43: credentials[0].use: "swop"`}},
+		"a store that is unknown":          {"store: mysql://x\n", []string{`outgo.yaml:1:8: store: not a known store`}},
+		"mail without a server":            {"approvals: {email: ops@example.com}\n", []string{`outgo.yaml:1:20: approvals.email: no mail server is configured`}},
+		"a quorum of nobody":               {"approvals: {quorum: 0}\n", []string{`outgo.yaml:1:21: approvals.quorum: less than one person`}},
+		"two policies of one name":         {policy + "  - {name: p, unit: USD}\n", []string{`outgo.yaml:4:12: policies[1].name: the name is the same as that of policies[0].name`}},
+		"a policy without a unit":          {"policies:\n  - name: p\n", []string{`outgo.yaml:2:5: policies[0].unit: missing`}},
+		"a unit that is none":              {"policies: [{name: p, unit: dollars}]\n", []string{`outgo.yaml:1:28: policies[0].unit: "dollars" is neither`}},
+		"a single limit over the day":      {policy + "    maxSingleAmount: 11\n    dailyLimit: 9\n", []string{`outgo.yaml:4:22: policies[0].maxSingleAmount: 11 is more than dailyLimit (9)`}},
+		"an approval out of reach":         {policy + "    maxSingleAmount: 9\n    requireApprovalOver: 10\n", []string{`outgo.yaml:5:26: policies[0].requireApprovalOver: 10 is more than maxSingleAmount (9)`}},
+		"a minute over the hour":           {policy + "    maxTransactionsPerMinute: 10\n    maxTransactionsPerHour: 9\n", []string{`outgo.yaml:4:31: policies[0].maxTransactionsPerMinute: 10 is more than`}},
+		"allowed and blocked":              {policy + "    allowedMerchants: [a.example]\n    blockedMerchants: [A.example]\n", []string{`outgo.yaml:4:24: policies[0].allowedMerchants[0]: "a.example" is blocked as well`}},
+		"a former name still in use":       {policy + "  - {name: q, unit: USD, was: p}\n", []string{`outgo.yaml:4:31: policies[1].was: "p" is the name of a policy that exists`}},
+		"a zone that is none":              {policy + "    timezone: Berlin\n", []string{`outgo.yaml:4:15: policies[0].timezone: "Berlin" is not a known time zone`}},
+		"an unknown capability":            {policy + "    capabilities: maybe\n", []string{`outgo.yaml:4:19: policies[0].capabilities: "maybe" is not a known value; write one of allow, hold, deny`}},
+		"an unknown word for an operation": {policy + "    capabilities: {default: hold, \"accounts.*\": no}\n", []string{`outgo.yaml:4:49: policies[0].capabilities["accounts.*"]: "no" is not a known value; write one of allow, hold, deny`}},
+		"an unknown default word":          {policy + "    capabilities:\n      default: den\n", []string{`outgo.yaml:5:16: policies[0].capabilities.default: "den" is not a known value; write one of allow, hold, deny; did you mean "deny"?`}},
+		"a capability's odd pattern":       {policy + "    capabilities: {\"*\": deny}\n", []string{`outgo.yaml:4:25: policies[0].capabilities["*"]: "*" is not an operation; write one such as`}},
+		"capabilities in a list":           {policy + "    capabilities: [deny]\n", []string{`outgo.yaml:4:19: policies[0].capabilities: want fields, not a list`}},
+		"a number for a capability":        {policy + "    capabilities: 1\n", []string{`outgo.yaml:4:19: policies[0].capabilities: want text, not 1`}},
+		"duplicates that nobody knows": {policy + "    duplicates: ask\n    duplicatesAcross: al\n    duplicateWindow: 0s\n", []string{
+			`outgo.yaml:4:17: policies[0].duplicates: "ask" is not a known value; write one of allow, flag, hold, deny`,
+			`outgo.yaml:5:23: policies[0].duplicatesAcross: "al" is not a known value; write one of agent, all; did you mean "all"?`,
+			`outgo.yaml:6:22: policies[0].duplicateWindow: 0s is no time; write a duration`}},
 		"a scope that is none": {policy + "    scope: {rails: [strip], modes: [prod], operations: ['*']}\n", []string{
 			`outgo.yaml:4:21: policies[0].scope.rails[0]: "strip"`, `outgo.yaml:4:37: policies[0].scope.modes[0]: "prod"`, `outgo.yaml:4:57: policies[0].scope.operations[0]: "*"`}},
 	} {
@@ -351,6 +362,29 @@ func TestOverrideMistakes(t *testing.T) {
 	}
 	if _, err := Load(Source{File: "testdata/absent.yaml", Env: home}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("an absent file: %v", err)
+	}
+}
+
+func TestCapabilitiesAreAWordOrWordsByOperation(t *testing.T) {
+	const policy = "policies:\n  - name: p\n    unit: USD\n"
+	for text, want := range map[string]Capabilities{
+		"":                         {"default": "hold"},
+		"    capabilities: deny\n": {"default": "deny"},
+		"    capabilities: {default: deny, issuing.cards.create: allow, \"accounts.*\": hold}\n": {"default": "deny", "issuing.cards.create": "allow", "accounts.*": "hold"},
+		"    capabilities:\n      accounts.*: allow\n":                                           {"default": "hold", "accounts.*": "allow"},
+	} {
+		got := load(t, policy+text).Policies[0].Capabilities
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: got %v, want %v", text, got, want)
+		}
+		by := maps.Clone(map[string]string(want))
+		delete(by, "default")
+		if len(by) == 0 {
+			by = nil
+		}
+		if got.Default() != want["default"] || !reflect.DeepEqual(got.ByOperation(), by) {
+			t.Errorf("%q: %q and %v", text, got.Default(), got.ByOperation())
+		}
 	}
 }
 

@@ -135,6 +135,8 @@ func (d *decoder) value(path string, n ast.Node, v reflect.Value, secret bool) {
 		d.scalar(path, n, v)
 	case v.Kind() == reflect.Struct:
 		d.structure(path, n, v)
+	case v.Kind() == reflect.Map && isShort(n, v):
+		d.short(path, n, v)
 	case v.Kind() == reflect.Map:
 		d.dictionary(path, n, v)
 	case v.Kind() == reflect.Slice:
@@ -206,7 +208,7 @@ func (d *decoder) unknown(path string, p pair, known []string) {
 	if len(known) > 12 {
 		remedy = "remove it"
 	}
-	if name := nearest(p.key, known); name != "" {
+	if name := Nearest(p.key, known); name != "" {
 		remedy = fmt.Sprintf("did you mean %q?", name)
 	} else {
 		for _, f := range settable(reflect.TypeFor[Config](), "") {
@@ -233,6 +235,19 @@ func (d *decoder) dictionary(path string, n ast.Node, v reflect.Value) {
 		d.value(join(path, p.key), p.value, element, false)
 		v.SetMapIndex(reflect.ValueOf(p.key), element)
 	}
+}
+
+// isShort reports whether n is a single value for a map that knows what that means.
+func isShort(n ast.Node, v reflect.Value) bool {
+	_, knows := v.Interface().(interface{ shorthand() string })
+	return knows && describe(n) == "a single value"
+}
+
+// short reads a single value as the entry of a map that it is short for.
+func (d *decoder) short(path string, n ast.Node, v reflect.Value) {
+	element := reflect.New(v.Type().Elem()).Elem()
+	d.scalar(path, n, element)
+	v.SetMapIndex(reflect.ValueOf(v.Interface().(interface{ shorthand() string }).shorthand()), element) //nolint:forcetypeassert // see isShort
 }
 
 // list replaces what the list holds by default.

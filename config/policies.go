@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -28,7 +29,8 @@ func (k *checker) policies() {
 		k.policyLimits(at, p)
 		k.policyLists(at, p)
 		k.policyScope(at, p)
-		k.oneOf(at+".capabilities", p.Capabilities, "allow", "hold", "deny")
+		k.policyCapabilities(at+".capabilities", p.Capabilities)
+		k.policyDuplicates(at, p)
 		if p.Timezone != "" && !zone(p.Timezone) {
 			k.bad(at+".timezone", fmt.Sprintf("%.80q is not a known time zone", p.Timezone), `write an IANA name such as "Europe/Berlin"`)
 		}
@@ -38,6 +40,28 @@ func (k *checker) policies() {
 			k.bad(fmt.Sprintf("policies[%d].was", i), fmt.Sprintf("%q is the name of a policy that exists", p.Was),
 				"was names what this policy was called before: remove it, or rename the other")
 		}
+	}
+}
+
+func (k *checker) policyCapabilities(at string, c Capabilities) {
+	for _, pattern := range slices.Sorted(maps.Keys(c)) {
+		field := join(at, pattern)
+		if _, written := k.c.marks[field]; !written {
+			field = at // the word alone
+		}
+		if pattern != others && !operation.MatchString(pattern) {
+			k.bad(field, fmt.Sprintf("%.80q is not an operation", pattern), `write one such as "accounts.create", "accounts.*", or default`)
+			continue
+		}
+		k.oneOf(field, c[pattern], "allow", "hold", "deny")
+	}
+}
+
+func (k *checker) policyDuplicates(at string, p *Policy) {
+	k.oneOf(at+".duplicates", p.Duplicates, "allow", "flag", "hold", "deny")
+	k.oneOf(at+".duplicatesAcross", p.DuplicatesAcross, "agent", "all")
+	if p.DuplicateWindow <= 0 {
+		k.bad(at+".duplicateWindow", fmt.Sprintf("%s is no time", p.DuplicateWindow), `write a duration such as "24h", or duplicates: allow`)
 	}
 }
 

@@ -145,8 +145,8 @@ func excerpt(lines []string, line, col int) string {
 	return margin + text + "\n       | " + strings.Repeat(" ", col-1) + "^"
 }
 
-// nearest returns the name that was most likely meant, or "".
-func nearest(name string, known []string) string {
+// Nearest returns the one of known that was most likely meant by name, or "".
+func Nearest(name string, known []string) string {
 	best, bestAt := "", 1+max(1, len(name)/3)
 	for _, k := range known {
 		short, long := fold(name), fold(k)

@@ -61,7 +61,7 @@ func (k *checker) oneOf(field, value string, allowed ...string) {
 		return
 	}
 	remedy := "write one of " + strings.Join(allowed, ", ")
-	if near := nearest(value, allowed); near != "" {
+	if near := Nearest(value, allowed); near != "" {
 		remedy += fmt.Sprintf("; did you mean %q?", near)
 	}
 	k.bad(field, fmt.Sprintf("%.80q is not a known value", value), remedy)

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -99,8 +100,12 @@ func checkPolicies(cfg *config.Config) error {
 		}
 		for _, pattern := range p.Scope.Operations {
 			if !matchesOperation(pattern) {
-				problems = append(problems, cfg.Problem(field+".scope.operations", fmt.Sprintf("%q matches no operation, so the policy would never apply", pattern),
-					"the operations are "+strings.Join(stripe.Operations(), ", ")))
+				problems = append(problems, cfg.Problem(field+".scope.operations", fmt.Sprintf("%q matches no operation, so the policy would never apply", pattern), meant(pattern)))
+			}
+		}
+		for _, pattern := range slices.Sorted(maps.Keys(p.CapabilityRules)) {
+			if !matchesOperation(pattern) {
+				problems = append(problems, cfg.Problem(fmt.Sprintf("%s.capabilities[%q]", field, pattern), fmt.Sprintf("%q matches no operation, so the rule would never apply", pattern), meant(pattern)))
 			}
 		}
 	}
@@ -108,6 +113,31 @@ func checkPolicies(cfg *config.Config) error {
 		return problems
 	}
 	return nil
+}
+
+// meant names the operation or family that was probably meant by a pattern that
+// matches none.
+func meant(pattern string) string {
+	family, wild := strings.CutSuffix(pattern, ".*")
+	var known []string
+	for _, op := range stripe.Operations() {
+		if !wild {
+			known = append(known, op)
+		}
+		for at := range op {
+			if op[at] == '.' {
+				known = append(known, op[:at])
+			}
+		}
+	}
+	near := config.Nearest(family, known)
+	switch {
+	case near != "" && (wild || !slices.Contains(stripe.Operations(), near)):
+		return fmt.Sprintf("did you mean %q?", near+".*")
+	case near != "":
+		return fmt.Sprintf("did you mean %q?", near)
+	}
+	return "`outgo explain` names the operation of a call"
 }
 
 // matchesOperation reports whether a scope's pattern means any call that a rail of

@@ -182,7 +182,9 @@ func policiesOf(cfg *config.Config) ([]policy.Policy, error) {
 			Name: c.Name, Was: c.Was, Unit: spend.NormalUnit(c.Unit), PerMinute: c.MaxTransactionsPerMinute, PerHour: c.MaxTransactionsPerHour,
 			AllowedMerchants: c.AllowedMerchants, BlockedMerchants: c.BlockedMerchants,
 			AllowedCategories: c.AllowedCategories, BlockedCategories: c.BlockedCategories, AllowedPayees: c.AllowedPayees,
-			Capabilities: c.Capabilities, Active: c.IsActive, IgnoreClaims: !c.TrustClaims, Zone: c.Timezone,
+			Capabilities: c.Capabilities.Default(), CapabilityRules: c.Capabilities.ByOperation(),
+			Duplicates: c.Duplicates, DuplicateWindow: c.DuplicateWindow, DuplicatesAcross: c.DuplicatesAcross,
+			Active: c.IsActive, IgnoreClaims: !c.TrustClaims, Zone: c.Timezone,
 			Scope: policy.Scope{
 				Agents: c.Scope.Agents, Rails: c.Scope.Rails, Networks: c.Scope.Networks,
 				Operations: c.Scope.Operations, Modes: c.Scope.Modes,

@@ -39,6 +39,9 @@ type Input struct {
 	// FeeCap bounds, inclusively, the sum of the fee legs that no policy
 	// covers; with the zero Amount they need a policy as any other leg does.
 	FeeCap spend.Amount
+	// Twins are the earlier payments that may make this one a duplicate, in any
+	// order; of those that are older than any policy looks back some may be missing.
+	Twins []Twin
 }
 
 // evaluation is a verdict in the making. What it is made of is handed to each method
@@ -75,6 +78,7 @@ func Evaluate(in Input) spend.Verdict {
 		e.v.Policies = append(e.v.Policies, spend.PolicyRef{ID: p.ID, Name: p.Name, Version: p.Version})
 		e.lists(in.Intent, p)
 		e.capability(in.Intent, p)
+		e.duplicate(&in, p)
 		e.velocity(&in, p, &u)
 		if err := e.money(in.Intent, p, &u); err != nil {
 			e.addUncountable(p)
@@ -183,36 +187,10 @@ func (e *evaluation) addUnmatched(in *Input, unit string) {
 	e.add(r)
 }
 
-// capability judges what gives away future spending power: by the class, and by
-// an allowance among the legs of a call whose class is graver.
-func (e *evaluation) capability(in *spend.Intent, p *Policy) {
-	gives := in.Class == spend.Capability
-	for i := range in.Legs {
-		gives = gives || in.Legs[i].Kind == spend.Allowance
-	}
-	if gives {
-		e.givesAway(in, p)
-	}
-}
-
-func (e *evaluation) givesAway(in *spend.Intent, p *Policy) {
-	switch p.Capabilities {
-	case "allow":
-	case "", "hold":
-		e.addFor(p, spend.Rule{Code: spend.RequiresApproval, Decision: spend.RequireApproval, Asked: "capability", Value: in.Operation})
-	default:
-		e.addFor(p, spend.Rule{Code: spend.CapabilityNotAllowed, Decision: spend.Deny, Value: in.Operation})
-	}
-}
-
 // velocity judges the rate of the payments that p covers some leg of, and of
 // calls without legs. Waiting does not help where none is allowed at all.
 func (e *evaluation) velocity(in *Input, p *Policy, u *Usage) {
-	counts := len(in.Intent.Legs) == 0
-	for i := range in.Intent.Legs {
-		counts = counts || p.covers(&in.Intent.Legs[i])
-	}
-	if in.Counted || !counts {
+	if in.Counted || len(in.Intent.Legs) > 0 && !p.coversSome(in.Intent) {
 		return
 	}
 	if p.PerMinute != nil && u.Minute >= *p.PerMinute {

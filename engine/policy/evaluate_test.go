@@ -268,8 +268,29 @@ func TestClasses(t *testing.T) {
 		"a capability is held":                     {func(p *Policy, in *Input, _ *Usage) { class(in, spend.Capability); p.Capabilities = "hold" }, "REQUIRE_APPROVAL; REQUIRES_APPROVAL=payment_intents.create?capability"},
 		"a capability is denied":                   {func(p *Policy, in *Input, _ *Usage) { class(in, spend.Capability); p.Capabilities = "deny" }, "DENY; CAPABILITY_NOT_ALLOWED=payment_intents.create"},
 		"a capability is denied by a word unknown": {func(p *Policy, in *Input, _ *Usage) { class(in, spend.Capability); p.Capabilities = "Allow" }, "DENY; CAPABILITY_NOT_ALLOWED=payment_intents.create"},
-		"a capability is allowed":                  {func(p *Policy, in *Input, _ *Usage) { class(in, spend.Capability) }, "ALLOW"},
-		"a capability needs a policy":              {func(p *Policy, in *Input, _ *Usage) { class(in, spend.Capability); p.Active = false }, "DENY; NO_ACTIVE_POLICY"},
+		"a rule of the operation goes before the word for all": {func(p *Policy, in *Input, _ *Usage) {
+			class(in, spend.Capability)
+			p.CapabilityRules = map[string]string{"payment_intents.create": "deny", "payment_intents.*": "hold"}
+		}, "DENY; CAPABILITY_NOT_ALLOWED=payment_intents.create"},
+		"a rule of the family goes before the word for all": {func(p *Policy, in *Input, _ *Usage) {
+			class(in, spend.Capability)
+			p.Capabilities, p.CapabilityRules = "deny", map[string]string{"payment_intents.*": "hold", "payment_intents.confirm": "allow"}
+		}, "REQUIRE_APPROVAL; REQUIRES_APPROVAL=payment_intents.create?capability"},
+		"of two families the narrower one decides": {func(p *Policy, in *Input, _ *Usage) {
+			class(in, spend.Capability)
+			in.Intent.Operation = "issuing.cards.create"
+			p.CapabilityRules = map[string]string{"issuing.*": "deny", "issuing.cards.*": "hold"}
+		}, "REQUIRE_APPROVAL; REQUIRES_APPROVAL=issuing.cards.create?capability"},
+		"rules for other operations leave the word for all": {func(p *Policy, in *Input, _ *Usage) {
+			class(in, spend.Capability)
+			p.CapabilityRules = map[string]string{"accounts.*": "deny", "payment_intents": "deny"}
+		}, "ALLOW"},
+		"a rule with a word unknown denies": {func(p *Policy, in *Input, _ *Usage) {
+			class(in, spend.Capability)
+			p.CapabilityRules = map[string]string{"payment_intents.*": "sure"}
+		}, "DENY; CAPABILITY_NOT_ALLOWED=payment_intents.create"},
+		"a capability is allowed":     {func(p *Policy, in *Input, _ *Usage) { class(in, spend.Capability) }, "ALLOW"},
+		"a capability needs a policy": {func(p *Policy, in *Input, _ *Usage) { class(in, spend.Capability); p.Active = false }, "DENY; NO_ACTIVE_POLICY"},
 		"a capability is judged by policies of any unit": {func(p *Policy, in *Input, _ *Usage) {
 			class(in, spend.Capability)
 			p.Unit, p.Capabilities = "EUR", "deny"
@@ -284,6 +305,69 @@ func TestClasses(t *testing.T) {
 		"an unrecognised call counts against velocity":   {func(p *Policy, in *Input, _ *Usage) { class(in, spend.Unrecognised); p.PerHour = count(0) }, "DENY; VELOCITY_LIMIT_HOUR; REQUIRES_APPROVAL=payment_intents.create?unrecognised"},
 		"a class that nobody knows is judged as a spend": {func(p *Policy, in *Input, _ *Usage) { class(in, "") }, "DENY; NO_ACTIVE_POLICY"},
 	})
+}
+
+func TestDuplicates(t *testing.T) {
+	twin := func(agent string, ago time.Duration) Twin {
+		return Twin{Request: "r" + spend.ID(agent), Agent: agent, Began: now.Add(-ago)}
+	}
+	runJudge(t, map[string]judge{
+		"a twin is flagged by default, and allowed": {func(_ *Policy, in *Input, _ *Usage) { in.Twins = []Twin{twin("a1", time.Hour)} }, "ALLOW; DUPLICATE=ra1"},
+		"a twin may be nothing to speak of":         {func(p *Policy, in *Input, _ *Usage) { p.Duplicates, in.Twins = "allow", []Twin{twin("a1", time.Hour)} }, "ALLOW"},
+		"a twin may need a person":                  {func(p *Policy, in *Input, _ *Usage) { p.Duplicates, in.Twins = "hold", []Twin{twin("a1", 0)} }, "REQUIRE_APPROVAL; DUPLICATE=ra1?duplicate"},
+		"a twin may be denied":                      {func(p *Policy, in *Input, _ *Usage) { p.Duplicates, in.Twins = "deny", []Twin{twin("a1", 0)} }, "DENY; DUPLICATE=ra1 @2026-11-22T09:00:00"},
+		"a word unknown denies":                     {func(p *Policy, in *Input, _ *Usage) { p.Duplicates, in.Twins = "Flag", []Twin{twin("a1", 0)} }, "DENY; DUPLICATE=ra1 @2026-11-22T09:00:00"},
+		"the window ends after a day": {func(p *Policy, in *Input, _ *Usage) {
+			p.Duplicates, in.Twins = "deny", []Twin{twin("a1", 24*time.Hour)}
+		}, "ALLOW"},
+		"what is younger than the window is in it": {func(p *Policy, in *Input, _ *Usage) {
+			p.Duplicates, in.Twins = "deny", []Twin{twin("a1", 24*time.Hour-1)}
+		}, "DENY; DUPLICATE=ra1 @2026-11-21T09:00:00"},
+		"another window is the policy's own": {func(p *Policy, in *Input, _ *Usage) {
+			p.DuplicateWindow, in.Twins = time.Minute, []Twin{twin("a1", time.Minute)}
+		}, "ALLOW"},
+		"another agent's is no duplicate":            {func(_ *Policy, in *Input, _ *Usage) { in.Twins = []Twin{twin("a2", 0)} }, "ALLOW"},
+		"another agent's is one where that is asked": {func(p *Policy, in *Input, _ *Usage) { p.DuplicatesAcross, in.Twins = "all", []Twin{twin("a2", 0)} }, "ALLOW; DUPLICATE"},
+		"the latest is named": {func(_ *Policy, in *Input, _ *Usage) {
+			in.Twins = []Twin{twin("a1", time.Hour), {Request: "later", Agent: "a1", Began: now}}
+		}, "ALLOW; DUPLICATE=later"},
+		"a capability is no duplicate": {func(_ *Policy, in *Input, _ *Usage) {
+			in.Twins, in.Intent.Class = []Twin{twin("a1", 0)}, spend.Capability
+		}, "ALLOW"},
+		"a policy that covers no leg says nothing": {func(_ *Policy, in *Input, _ *Usage) {
+			in.Twins = []Twin{twin("a1", 0)}
+			in.Policies = append(in.Policies, strict("EUR"))
+		}, "ALLOW; DUPLICATE=ra1"},
+		"the strictest of several policies decides": {func(_ *Policy, in *Input, _ *Usage) {
+			in.Twins = []Twin{twin("a1", 0)}
+			in.Policies = append(in.Policies, strict("USD"))
+		}, "DENY; DUPLICATE=ra1; DUPLICATE=ra1 @2026-11-22T09:00:00"},
+		"a duplicate is named beside what denies": {func(p *Policy, in *Input, _ *Usage) { in.Twins, p.MaxSingle = []Twin{twin("a1", 0)}, usd(1) }, "DENY; DUPLICATE=ra1; EXCEEDS_SINGLE_LIMIT 100/1"},
+		"what was counted already is still duplicate": {func(p *Policy, in *Input, _ *Usage) {
+			p.Duplicates, in.Twins, in.Counted = "deny", []Twin{twin("a1", 0)}, true
+		}, "DENY; DUPLICATE=ra1 @2026-11-22T09:00:00"},
+	})
+}
+
+// strict denies duplicates in its unit.
+func strict(unit string) *Policy {
+	p := open()
+	p.ID, p.Unit, p.Duplicates = "p2", unit, "deny"
+	return p
+}
+
+func TestADeniedDuplicateSaysWhenAndWhich(t *testing.T) {
+	p := open()
+	p.Duplicates, p.DuplicatesAcross, p.DuplicateWindow = "deny", "all", time.Hour
+	for agent, want := range map[string]string{
+		"a1": `DUPLICATE: the same call has been sent before, as request r1, under another idempotency key or none (policy "default"). It can succeed after ` + now.Add(time.Hour).Format(time.RFC3339) + ".",
+		"a2": `DUPLICATE: the same call has been sent before (policy "default"). It can succeed after ` + now.Add(time.Hour).Format(time.RFC3339) + ".",
+	} {
+		v := Evaluate(Input{Intent: payment(charge(100)), Policies: []*Policy{p}, Now: now, Twins: []Twin{{"r1", agent, now}}})
+		if got := v.Message(); got != want {
+			t.Errorf("of %s's: got  %s\nwant %s", agent, got, want)
+		}
+	}
 }
 
 func TestVerdictNamesPoliciesAndBalances(t *testing.T) {

@@ -7,7 +7,8 @@
 // categories judge the legs that the policy covers: those in its own unit, and
 // those that the asset table values in it. Every leg needs at least one policy
 // that covers it. Capabilities, and the velocity of calls without legs, are
-// judged by every policy that applies. Evaluate never stops at the first
+// judged by every policy that applies. Repeats of the same bytes are judged by every
+// policy that covers a leg of them. Evaluate never stops at the first
 // refusal; any denial denies, else any approval holds, else the payment is
 // allowed. What cannot be added up is denied.
 package policy
@@ -53,8 +54,20 @@ type Policy struct {
 	AllowedPayees     []string `json:"allowedPayees,omitempty"`
 
 	// Capabilities says what becomes of calls that give away future spending
-	// power: "allow", "hold" (also when empty) or "deny".
-	Capabilities string `json:"capabilities,omitempty"`
+	// power: "allow", "hold" (also when empty) or "deny". CapabilityRules says so of
+	// operations ("issuing.cards.create") and of families of them ("accounts.*"): the
+	// most specific one that matches goes before Capabilities.
+	Capabilities    string            `json:"capabilities,omitempty"`
+	CapabilityRules map[string]string `json:"capabilityRules,omitempty"`
+
+	// Duplicates says what becomes of a spend whose equal has begun less than
+	// DuplicateWindow ago and has not failed: "allow", "flag" (also when empty; it is
+	// allowed with an anomaly), "hold" or "deny". A window of 0 is
+	// DefaultDuplicateWindow. DuplicatesAcross says whose payments are compared: those
+	// of the same "agent" (also when empty), or of "all".
+	Duplicates       string        `json:"duplicates,omitempty"`
+	DuplicateWindow  time.Duration `json:"duplicateWindow,omitempty"`
+	DuplicatesAcross string        `json:"duplicatesAcross,omitempty"`
 
 	Scope  Scope `json:"scope,omitzero"`
 	Active bool  `json:"active"`

@@ -145,6 +145,16 @@ func TestValidate(t *testing.T) {
 		"a unit has no spaces":                  {func(p *Policy) { p.Unit = "US D" }, "unit"},
 		"an asset id has no spaces":             {func(p *Policy) { p.Unit = "eip155:1/ x" }, "unit"},
 		"a capability word is known":            {func(p *Policy) { p.Capabilities = "ALLOW" }, "capabilities"},
+		"capabilities by operation are right":   {func(p *Policy) { p.CapabilityRules = map[string]string{"a.b": "deny", "a.*": "allow", "b": "hold"} }, ""},
+		"a word for an operation is known":      {func(p *Policy) { p.CapabilityRules = map[string]string{"a.b": "flag"} }, `capabilities["a.b"]`},
+		"a word for an operation is needed":     {func(p *Policy) { p.CapabilityRules = map[string]string{"a.b": ""} }, `capabilities["a.b"]`},
+		"a pattern for all is the default":      {func(p *Policy) { p.CapabilityRules = map[string]string{"*": "deny"} }, `capabilities["*"]`},
+		"a star stands at the end of a pattern": {func(p *Policy) { p.CapabilityRules = map[string]string{"a.*.b": "deny"} }, `capabilities["a.*.b"]`},
+		"duplicates are right":                  {func(p *Policy) { p.Duplicates, p.DuplicatesAcross, p.DuplicateWindow = "hold", "all", time.Hour }, ""},
+		"a word for duplicates is known":        {func(p *Policy) { p.Duplicates = "ask" }, "duplicates"},
+		"whose duplicates is known":             {func(p *Policy) { p.DuplicatesAcross = "team" }, "duplicatesAcross"},
+		"a window is no time before now":        {func(p *Policy) { p.DuplicateWindow = -1 }, "duplicateWindow"},
+		"a window has a bound":                  {func(p *Policy) { p.DuplicateWindow = 745 * time.Hour }, "duplicateWindow"},
 		"a zone is known":                       {func(p *Policy) { p.Zone = "Europe/Atlantis" }, "timezone"},
 		"a zone is not the machine's":           {func(p *Policy) { p.Zone = "Local" }, "timezone"},
 		"a single limit is not negative":        {func(p *Policy) { p.MaxSingle = usd(-1) }, "maxSingleAmount"},
@@ -193,6 +203,8 @@ func TestAPolicySurvivesTheStore(t *testing.T) {
 	p := open()
 	p.Daily, p.MaxExposure, p.PerMinute = usd(500), spend.NewAmount("USD", 0), count(0)
 	p.AllowedPayees, p.Scope.Modes = []string{"acct_1"}, []string{"live"}
+	p.CapabilityRules = map[string]string{"accounts.*": "deny"}
+	p.Duplicates, p.DuplicateWindow, p.DuplicatesAcross = "hold", time.Hour, "all"
 	p.Created = time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
 	data, err := json.Marshal(p)
 	if err != nil {
@@ -207,6 +219,19 @@ func TestAPolicySurvivesTheStore(t *testing.T) {
 	}
 	if strings.Contains(string(data), "monthly") {
 		t.Errorf("%s writes a limit that is not there", data)
+	}
+}
+
+func TestAPolicyOfBeforeIsReadAsItWasMeant(t *testing.T) {
+	var p Policy
+	if err := json.Unmarshal([]byte(`{"id":"p1","name":"default","version":3,"unit":"USD","capabilities":"deny","active":true}`), &p); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Validate(); err != nil {
+		t.Error(err)
+	}
+	if word := p.capabilityWord("accounts.create"); word != "deny" || p.Recall() != DefaultDuplicateWindow {
+		t.Errorf("accounts.create is %q, duplicates are looked for over %s", word, p.Recall())
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -43,9 +44,16 @@ func drawPolicy(t *rapid.T, n int) *Policy {
 		AllowedCategories: drawList(t, "allowed categories", "x", "y"), BlockedCategories: drawList(t, "blocked categories", "x", "z"),
 		AllowedPayees: drawList(t, "allowed payees", "acct_1", "acct_2"),
 		Capabilities:  rapid.SampledFrom([]string{"", "allow", "hold", "deny"}).Draw(t, "capabilities"),
-		IgnoreClaims:  rapid.Bool().Draw(t, "ignore claims"),
-		Active:        rapid.IntRange(0, 9).Draw(t, "active") > 0,
+		Duplicates:    rapid.SampledFrom([]string{"", "allow", "flag", "hold", "deny"}).Draw(t, "duplicates"),
+
+		DuplicateWindow:  time.Duration(rapid.IntRange(0, 3).Draw(t, "window")) * 10 * time.Hour,
+		DuplicatesAcross: rapid.SampledFrom([]string{"", "agent", "all"}).Draw(t, "across"),
+
+		IgnoreClaims: rapid.Bool().Draw(t, "ignore claims"),
+		Active:       rapid.IntRange(0, 9).Draw(t, "active") > 0,
 	}
+	p.CapabilityRules = rapid.MapOfN(rapid.SampledFrom([]string{"payouts.*", "payouts.create", "charges.*", "charges.create.*"}),
+		rapid.SampledFrom([]string{"allow", "hold", "deny"}), 0, 2).Draw(t, "capability rules")
 	p.Scope.Agents = drawList(t, "scope agents", "a1", "a2", "a1 ")
 	p.Scope.Operations = drawList(t, "scope operations", "payouts.*", "payouts.create", "charges.*")
 	return p
@@ -80,6 +88,14 @@ func drawLeg(t *rapid.T) spend.Leg {
 	return l
 }
 
+func drawTwin(t *rapid.T) Twin {
+	return Twin{
+		Request: spend.ID(rapid.StringMatching("t[0-9]").Draw(t, "twin")),
+		Agent:   rapid.SampledFrom([]string{"a1", "a2"}).Draw(t, "twin's agent"),
+		Began:   now.Add(-time.Duration(rapid.IntRange(0, 40).Draw(t, "hours ago")) * time.Hour),
+	}
+}
+
 func drawInput(t *rapid.T) Input {
 	in := payment(rapid.SliceOfN(rapid.Custom(drawLeg), 0, 3).Draw(t, "legs")...)
 	in.Class = rapid.SampledFrom([]spend.Class{spend.Spend, spend.Spend, spend.Capability, spend.Unrecognised, spend.Other}).Draw(t, "class")
@@ -92,6 +108,7 @@ func drawInput(t *rapid.T) Input {
 		Counted:   rapid.Bool().Draw(t, "counted"),
 		Unmatched: rapid.SampledFrom([]spend.Decision{spend.Deny, spend.RequireApproval}).Draw(t, "unmatched"),
 		FeeCap:    drawLimit(t, "EUR", "fee cap"),
+		Twins:     rapid.SliceOfN(rapid.Custom(drawTwin), 0, 3).Draw(t, "twins"),
 		Usage: func(id spend.ID) Usage {
 			unit := "USD"
 			for _, p := range policies {
@@ -155,7 +172,8 @@ func TestAVerdictListsWhatEachRuleSaysAlone(t *testing.T) {
 			t.Fatalf("intent %+v\ngot  %q\nwant %q", in.Intent, got, want)
 		}
 		deny := slices.ContainsFunc(v.Rules, func(r spend.Rule) bool { return r.Decision == spend.Deny })
-		if deny != (v.Decision == spend.Deny) || (len(v.Rules) == 0) != (v.Decision == spend.Allow) {
+		mild := !slices.ContainsFunc(v.Rules, func(r spend.Rule) bool { return r.Decision != spend.Allow })
+		if deny != (v.Decision == spend.Deny) || mild != (v.Decision == spend.Allow) {
 			t.Fatalf("%s does not follow from %+v", v.Decision, v.Rules)
 		}
 	})
@@ -265,10 +283,20 @@ func naivePolicy(in Input, p *Policy, say func(spend.ID, spend.Code, string, str
 		}
 		naiveLists(p, l, say)
 	}
-	if capability && p.Capabilities == "deny" {
+	word := p.Capabilities
+	family, _, _ := strings.Cut(in.Intent.Operation, ".")
+	for _, pattern := range []string{family + ".*", in.Intent.Operation} {
+		if w, ok := p.CapabilityRules[pattern]; ok {
+			word = w
+		}
+	}
+	if capability && word == "deny" {
 		say(p.ID, spend.CapabilityNotAllowed, in.Intent.Operation, "")
-	} else if capability && p.Capabilities != "allow" {
+	} else if capability && word != "allow" {
 		say(p.ID, spend.RequiresApproval, in.Intent.Operation, "capability")
+	}
+	if covers {
+		naiveDuplicate(in, p, say)
 	}
 	velocity := !in.Counted && (covers || len(in.Intent.Legs) == 0)
 	if p.PerMinute != nil && u.Minute+1 > *p.PerMinute && velocity {
@@ -297,6 +325,26 @@ func naivePolicy(in Input, p *Policy, say func(spend.ID, spend.Code, string, str
 			say(p.ID, rule.code, "", rule.asked)
 		}
 	}
+}
+
+func naiveDuplicate(in Input, p *Policy, say func(spend.ID, spend.Code, string, string)) {
+	window := 24 * time.Hour
+	if p.DuplicateWindow != 0 {
+		window = p.DuplicateWindow
+	}
+	found, began := "", time.Time{}
+	for _, t := range in.Twins {
+		if t.Began.Add(window).After(in.Now) && t.Began.After(began) && (t.Agent == in.Intent.Agent || p.DuplicatesAcross == "all") {
+			found, began = "another's", t.Began
+			if t.Agent == in.Intent.Agent {
+				found = string(t.Request)
+			}
+		}
+	}
+	if found == "" || p.Duplicates == "allow" || in.Intent.Class != spend.Spend {
+		return
+	}
+	say(p.ID, spend.Duplicate, strings.TrimPrefix(found, "another's"), map[string]string{"hold": "duplicate"}[p.Duplicates])
 }
 
 func naiveLists(p *Policy, l spend.Leg, say func(spend.ID, spend.Code, string, string)) {

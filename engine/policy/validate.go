@@ -2,6 +2,8 @@ package policy
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,7 +29,7 @@ func (e *FieldError) Unwrap() error { return spend.Invalid }
 // Validate returns a *FieldError for the first field that makes no sense. It
 // resolves the zone, so that it must not run while others read the policy.
 func (p *Policy) Validate() error {
-	for _, check := range []func() (field, reason string){p.checkNames, p.checkLimits, p.checkLists, p.checkScope} {
+	for _, check := range []func() (field, reason string){p.checkNames, p.checkCapabilities, p.checkDuplicates, p.checkLimits, p.checkLists, p.checkScope} {
 		if field, reason := check(); reason != "" {
 			return &FieldError{Policy: p.Name, Field: field, Reason: reason}
 		}
@@ -48,11 +50,6 @@ func (p *Policy) checkNames() (field, reason string) {
 	case !soundUnit(p.Unit):
 		return "unit", fmt.Sprintf("%.80q is no unit; write a currency (USD) or a CAIP-19 asset id (eip155:1/erc20:0x…)", p.Unit)
 	}
-	switch p.Capabilities {
-	case "", "allow", "hold", "deny":
-	default:
-		return "capabilities", fmt.Sprintf("%q is unknown; write allow, hold or deny", p.Capabilities)
-	}
 	if p.Zone == "Local" {
 		return "timezone", `"Local" differs from machine to machine; write an IANA name such as Europe/Berlin`
 	}
@@ -64,6 +61,40 @@ func (p *Policy) checkNames() (field, reason string) {
 		return "timezone", fmt.Sprintf("%.80q is unknown; write an IANA name such as Europe/Berlin, or leave it out for UTC", p.Zone)
 	}
 	p.zone = zone
+	return "", ""
+}
+
+func (p *Policy) checkCapabilities() (field, reason string) {
+	known := func(word string) bool { return word == "allow" || word == "hold" || word == "deny" }
+	if p.Capabilities != "" && !known(p.Capabilities) {
+		return "capabilities", fmt.Sprintf("%q is unknown; write allow, hold or deny", p.Capabilities)
+	}
+	for _, pattern := range slices.Sorted(maps.Keys(p.CapabilityRules)) {
+		field, word := fmt.Sprintf("capabilities[%q]", pattern), p.CapabilityRules[pattern]
+		switch {
+		case !soundPattern(pattern):
+			return field, fmt.Sprintf("%.80q is no pattern; write an operation, or a family such as accounts.*", pattern)
+		case !known(word):
+			return field, fmt.Sprintf("%q is unknown; write allow, hold or deny", word)
+		}
+	}
+	return "", ""
+}
+
+func (p *Policy) checkDuplicates() (field, reason string) {
+	switch p.Duplicates {
+	case "", "allow", "flag", "hold", "deny":
+	default:
+		return "duplicates", fmt.Sprintf("%q is unknown; write allow, flag, hold or deny", p.Duplicates)
+	}
+	switch p.DuplicatesAcross {
+	case "", "agent", "all":
+	default:
+		return "duplicatesAcross", fmt.Sprintf("%q is unknown; write agent or all", p.DuplicatesAcross)
+	}
+	if p.DuplicateWindow < 0 || p.DuplicateWindow > MaxDuplicateWindow {
+		return "duplicateWindow", fmt.Sprintf("%s is out of bounds; write a duration up to %.0fh", p.DuplicateWindow, MaxDuplicateWindow.Hours())
+	}
 	return "", ""
 }
 
@@ -145,9 +176,15 @@ func (p *Policy) checkLists() (field, reason string) {
 	return "", ""
 }
 
+// soundPattern admits an operation, or a family of them.
+func soundPattern(s string) bool {
+	name := strings.TrimSuffix(s, ".*")
+	return name != "" && name == strings.TrimSpace(name) && !strings.Contains(name, "*")
+}
+
 func (p *Policy) checkScope() (field, reason string) {
 	for i, o := range p.Scope.Operations {
-		if name := strings.TrimSuffix(o, ".*"); name == "" || strings.Contains(name, "*") {
+		if !soundPattern(o) {
 			return "scope.operations", fmt.Sprintf("entry %d: %.80q is no pattern; write an operation, or a family such as payouts.*", i+1, o)
 		}
 	}

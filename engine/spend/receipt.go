@@ -63,13 +63,14 @@ const (
 	UnauthorizedPayment Anomaly = "UNAUTHORIZED_PAYMENT"
 	DuplicatePayment    Anomaly = "DUPLICATE_PAYMENT"
 	Oversettled         Anomaly = "OVERSETTLED"
+	DuplicateSuspected  Anomaly = "DUPLICATE_SUSPECTED" // its equal was sent shortly before
 )
 
 // Anomalies returns all there are.
 func Anomalies() []Anomaly {
 	return []Anomaly{
 		AmountMismatch, CurrencyMismatch, MerchantMismatch, PayeeMismatch, MissingReceipt,
-		LateReceipt, UnauthorizedPayment, DuplicatePayment, Oversettled,
+		LateReceipt, UnauthorizedPayment, DuplicatePayment, Oversettled, DuplicateSuspected,
 	}
 }
 

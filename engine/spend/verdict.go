@@ -98,7 +98,7 @@ type Rule struct {
 	Amount    Amount `json:"amount,omitzero"`
 	Remaining Amount `json:"remaining,omitzero"`
 	Count     int    `json:"count,omitempty"` // bound of a rule that counts calls
-	Value     string `json:"value,omitempty"` // the merchant, category or payee at fault
+	Value     string `json:"value,omitempty"` // the merchant, category, payee, operation or earlier request at fault
 	// RetryAt is when the rule may say otherwise; zero when waiting does not help.
 	RetryAt time.Time `json:"retryAt,omitzero"`
 }
@@ -234,6 +234,11 @@ func (r Rule) sentence() string {
 			return "the call names no category, and only listed categories are allowed"
 		}
 		return fmt.Sprintf("category %q is not on the list of allowed categories", r.Value)
+	case Duplicate:
+		if r.Value == "" {
+			return "the same call has been sent before"
+		}
+		return fmt.Sprintf("the same call has been sent before, as request %s, under another idempotency key or none", r.Value)
 	case CapabilityNotAllowed:
 		return fmt.Sprintf("%s gives away spending power, which is not allowed", r.Value)
 	case ExceedsSingleLimit:

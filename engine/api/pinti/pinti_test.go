@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -225,6 +226,23 @@ func TestPoliciesAreListedInPintisNames(t *testing.T) {
 	p := d.call("admin", "GET", "/api/v1/policies", "", 200).([]any)[0].(map[string]any)
 	if p["name"] != "p" || p["dailyLimit"] != 50000.0 || p["monthlyLimit"] != nil || p["requireApprovalOver"] != 5000.0 ||
 		p["isActive"] != true || p["unit"] != "USD" || fmt.Sprint(p["allowedMerchants"]) != "[]" || p["maxTransactionsPerMinute"] != nil {
+		t.Errorf("%v", p)
+	}
+	if p["capabilities"] != "hold" || p["duplicates"] != "flag" || p["duplicateWindow"] != "24h0m0s" || p["duplicatesAcross"] != "agent" {
+		t.Errorf("what a policy says by default is not written out: %v", p)
+	}
+	_, err := d.engine.SyncPolicies(context.Background(), []policy.Policy{{
+		Name: "p", Unit: "USD", Active: true, Capabilities: "deny", CapabilityRules: map[string]string{"accounts.*": "allow"},
+		Duplicates: "deny", DuplicateWindow: time.Hour, DuplicatesAcross: "all",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p = d.call("admin", "GET", "/api/v1/policies", "", 200).([]any)[0].(map[string]any)
+	if by := p["capabilities"]; !reflect.DeepEqual(by, map[string]any{"default": "deny", "accounts.*": "allow"}) {
+		t.Errorf("capabilities by operation: %v", by)
+	}
+	if p["duplicates"] != "deny" || p["duplicateWindow"] != "1h0m0s" || p["duplicatesAcross"] != "all" || p["version"] != 2.0 {
 		t.Errorf("%v", p)
 	}
 }

@@ -1,7 +1,9 @@
 package pinti
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -285,7 +287,10 @@ type policyView struct {
 	AllowedCategories        []string     `json:"allowedCategories"`
 	BlockedCategories        []string     `json:"blockedCategories"`
 	IsActive                 bool         `json:"isActive"`
-	Capabilities             string       `json:"capabilities"`
+	Capabilities             any          `json:"capabilities"` // a word, or words by operation and "default"
+	Duplicates               string       `json:"duplicates"`
+	DuplicateWindow          string       `json:"duplicateWindow"`
+	DuplicatesAcross         string       `json:"duplicatesAcross"`
 	Scope                    engine.Scope `json:"scope"`
 	Version                  int          `json:"version"`
 	Source                   string       `json:"source"`
@@ -303,16 +308,26 @@ func viewPolicy(p *engine.Policy) policyView {
 		MaxTransactionsPerMinute: p.PerMinute, MaxTransactionsPerHour: p.PerHour, Unit: p.Unit,
 		AllowedMerchants: some(p.AllowedMerchants), BlockedMerchants: some(p.BlockedMerchants),
 		AllowedCategories: some(p.AllowedCategories), BlockedCategories: some(p.BlockedCategories),
-		IsActive: p.Active, Capabilities: p.Capabilities, Version: p.Version, Source: p.Source,
+		IsActive: p.Active, Capabilities: capabilities(p), Version: p.Version, Source: p.Source,
 		Scope: engine.Scope{
 			Agents: some(p.Scope.Agents), Rails: some(p.Scope.Rails), Networks: some(p.Scope.Networks),
 			Operations: some(p.Scope.Operations), Modes: some(p.Scope.Modes),
 		},
 	}
-	if v.Capabilities == "" {
-		v.Capabilities = "hold"
-	}
+	v.Duplicates, v.DuplicatesAcross, v.DuplicateWindow = cmp.Or(p.Duplicates, "flag"), cmp.Or(p.DuplicatesAcross, "agent"), p.Window().String()
 	return v
+}
+
+// capabilities has the form of the configuration: a word, or a word for each
+// operation and family, and under "default" that for all others.
+func capabilities(p *engine.Policy) any {
+	word := cmp.Or(p.Capabilities, "hold")
+	if len(p.CapabilityRules) == 0 {
+		return word
+	}
+	all := maps.Clone(p.CapabilityRules)
+	all["default"] = word
+	return all
 }
 
 // some makes an absent list an empty one.
