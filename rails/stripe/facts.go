@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/tidwall/gjson"
 
@@ -17,17 +18,18 @@ import (
 type fact struct{ members members }
 
 // readFact reads the answer to a lookup. It fails with spend.Unavailable unless
-// the answer is the object asked for.
+// the answer is the object asked for; "" stands for an object of any type.
 func readFact(f rails.Fact, object, id string) (*fact, error) {
+	what := strings.TrimSpace(object + " " + id)
 	if f.Reply.Status != 200 {
-		return nil, fmt.Errorf("look up %s %s: status %d: %w", object, id, f.Reply.Status, spend.Unavailable)
+		return nil, fmt.Errorf("look up %s: status %d: %w", what, f.Reply.Status, spend.Unavailable)
 	}
 	got, err := parseObject(f.Reply.Body)
 	if err != nil {
-		return nil, fmt.Errorf("look up %s %s: %w: %w", object, id, err, spend.Unavailable)
+		return nil, fmt.Errorf("look up %s: %w: %w", what, err, spend.Unavailable)
 	}
-	if got.text("object") != object || got.text("id") != id {
-		return nil, fmt.Errorf("look up %s %s: the answer is another object: %w", object, id, spend.Unavailable)
+	if is := got.text("object"); is == "" || object != "" && is != object || got.text("id") != id {
+		return nil, fmt.Errorf("look up %s: the answer is another object: %w", what, spend.Unavailable)
 	}
 	return got, nil
 }

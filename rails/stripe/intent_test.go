@@ -325,7 +325,7 @@ func TestMatch(t *testing.T) {
 		"a charge through a gateway spends":     {rails.Call{Host: "stripe.gateway.example", Method: "POST", Path: "/v1/charges"}, spend.Spend},
 		"a new payment intent spends at worst":  {rails.Call{Host: "api.stripe.com", Method: "POST", Path: "/v1/payment_intents"}, spend.Spend},
 		"a cancellation moves nothing":          {rails.Call{Host: "api.stripe.com", Method: "POST", Path: "/v1/payment_intents/pi_1/cancel"}, spend.Other},
-		"an unknown write is not known":         {rails.Call{Host: "api.stripe.com", Method: "POST", Path: "/v1/topups"}, spend.Unrecognised},
+		"an unknown write is not known":         {rails.Call{Host: "api.stripe.com", Method: "POST", Path: "/v1/nosuch"}, spend.Unrecognised},
 		"a DELETE is not known":                 {rails.Call{Host: "api.stripe.com", Method: "DELETE", Path: "/v1/charges"}, spend.Unrecognised},
 		"a lower-case method is not known":      {rails.Call{Host: "api.stripe.com", Method: "get", Path: "/v1/charges"}, spend.Unrecognised},
 		"a charge on another host is not known": {rails.Call{Host: "files.stripe.com", Method: "POST", Path: "/v1/charges"}, spend.Unrecognised},

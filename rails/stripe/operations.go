@@ -1,22 +1,18 @@
 package stripe
 
 import (
-	"strings"
+	"slices"
 
 	"github.com/outgo/outgo/engine/spend"
 	"github.com/outgo/outgo/rails"
 )
 
-// operation is one kind of call.
-type operation struct {
-	name  string
-	class spend.Class // what it is at worst; of one that is Unrecognised, nothing more is read
-}
-
 // reading is a call under the eyes of its operation.
 type reading struct {
-	id      string // the object that the path names, or ""
+	op      *listing
+	id, id2 string // the objects that the path names, or ""
 	version string // Stripe-Version, or ""
+	account string // the acting account, or ""
 	facts   []rails.Fact
 }
 
@@ -24,110 +20,59 @@ type reading struct {
 type effect struct {
 	class   spend.Class
 	object  string      // see spend.Intent.Object
-	legs    []spend.Leg // one, or none where no money moves; without an amount while lookups are due
+	legs    []spend.Leg // none where no money moves; without an amount while lookups are due
 	lookups []rails.Lookup
-}
-
-func unrecognised() operation {
-	return operation{"unrecognised", spend.Unrecognised}
-}
-
-// route names the operation of a write by method and path, and returns the id
-// that the path holds. Paths that are not listed are unrecognised; an id that is
-// none is refused as Malformed, a trailing slash, which Stripe ignored until
-// 2019, as Ambiguous.
-func route(method, path string) (operation, string, error) {
-	rest, v1 := strings.CutPrefix(path, "/v1/")
-	if strings.HasSuffix(path, "/") {
-		return operation{}, "", rails.Refusef(spend.Ambiguous, "", "the path %.80q ends in a slash, which servers read differently", path)
-	}
-	if !v1 || method != "POST" || strings.Count(rest, "/") > 2 {
-		return unrecognised(), "", nil
-	}
-	pattern, id, deeper := strings.Cut(rest, "/")
-	if deeper {
-		tail := ""
-		if i := strings.IndexByte(id, '/'); i >= 0 {
-			id, tail = id[:i], id[i:]
-		}
-		pattern += "/{id}" + tail
-	}
-	op, ok := operationOf(pattern)
-	if !ok {
-		return unrecognised(), "", nil
-	}
-	if deeper && isLowerWord(id) {
-		return unrecognised(), "", nil // another operation, such as payouts/create_all
-	}
-	if deeper && !isID(id) {
-		return operation{}, "", rails.Refusef(spend.Malformed, "", "the id %.80q in the path is none of Stripe's", id)
-	}
-	return op, id, nil
-}
-
-// isLowerWord reports whether s is of lower-case letters and underscores only. All
-// ids that Stripe draws have digits or capitals; what is too long for one is refused
-// as such.
-func isLowerWord(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c != '_' && (c < 'a' || c > 'z') {
-			return false
-		}
-	}
-	return s != "" && len(s) <= 255
-}
-
-// operationOf is the table of operations, by what follows /v1/ in the path. The
-// two ways to refund under /v1/charges are in Stripe's specification and in no
-// SDK.
-func operationOf(pattern string) (operation, bool) {
-	switch pattern {
-	case "payment_intents":
-		return operation{"payment_intents.create", spend.Spend}, true
-	case "payment_intents/{id}":
-		return operation{"payment_intents.update", spend.Other}, true
-	case "payment_intents/{id}/confirm":
-		return operation{"payment_intents.confirm", spend.Spend}, true
-	case "payment_intents/{id}/capture":
-		return operation{"payment_intents.capture", spend.Spend}, true
-	case "payment_intents/{id}/increment_authorization":
-		return operation{"payment_intents.increment_authorization", spend.Spend}, true
-	case "payment_intents/{id}/cancel":
-		return operation{"payment_intents.cancel", spend.Other}, true
-	case "charges":
-		return operation{"charges.create", spend.Spend}, true
-	case "charges/{id}":
-		return operation{"charges.update", spend.Other}, true
-	case "charges/{id}/capture":
-		return operation{"charges.capture", spend.Spend}, true
-	case "refunds", "charges/{id}/refund", "charges/{id}/refunds":
-		return operation{"refunds.create", spend.Spend}, true
-	case "refunds/{id}":
-		return operation{"refunds.update", spend.Other}, true
-	case "refunds/{id}/cancel":
-		return operation{"refunds.cancel", spend.Other}, true
-	case "transfers":
-		return operation{"transfers.create", spend.Spend}, true
-	case "transfers/{id}":
-		return operation{"transfers.update", spend.Other}, true
-	case "payouts":
-		return operation{"payouts.create", spend.Spend}, true
-	case "payouts/{id}":
-		return operation{"payouts.update", spend.Other}, true
-	case "payouts/{id}/cancel":
-		return operation{"payouts.cancel", spend.Other}, true
-	}
-	return operation{}, false
 }
 
 // effect makes out what one call of an operation does. The form stands beside x and
 // not in it, where it would be taken to outlive the call.
-func (x *reading) effect(operation string, f *form) (effect, error) {
-	switch operation {
+func (x *reading) effect(f *form) (effect, error) {
+	class := x.op.classOf(f.all, x.version)
+	if class != spend.Capability {
+		reveals, err := x.reveals(f, class)
+		if err != nil {
+			return effect{}, err
+		}
+		if reveals {
+			class = spend.Capability
+		}
+	}
+	switch class {
+	case spend.Spend:
+		return x.spend(f)
+	case spend.Capability:
+		object, err := x.object(f)
+		return effect{class: spend.Capability, object: object}, err
+	default:
+		return x.other(f)
+	}
+}
+
+// reveals reports whether the reply to a write that moves no money would show what
+// gives away a way to spend. One that moves money is refused: whoever approves a
+// payment has not approved that.
+func (x *reading) reveals(f *form, class spend.Class) (bool, error) {
+	for i := range f.all {
+		p := &f.all[i]
+		if top := p.top(); top != "expand" && top != "include" || !reveals(p.text()) {
+			continue
+		}
+		if class == spend.Spend {
+			return false, rails.Refusef(spend.Malformed, p.top(), "%s asks a payment's reply for %.80q; ask for it in a read of its own", p.top(), p.text())
+		}
+		return true, nil
+	}
+	return false, nil
+}
+
+// spend makes out what a call moves that spends, by its parameters or, where one is
+// not described by Stripe, at worst. An operation that is not named here is read as
+// the table says where its amount, unit and payee stand (see evaluate).
+func (x *reading) spend(f *form) (effect, error) {
+	switch x.op.name {
+	// Payments.
 	case "payment_intents.create":
-		return createPaymentIntent(f)
-	case "payment_intents.update":
-		return updatePaymentIntent(x, f)
+		return createPaymentIntent(f, true)
 	case "payment_intents.confirm":
 		return confirmPaymentIntent(x, f)
 	case "payment_intents.capture":
@@ -140,35 +85,37 @@ func (x *reading) effect(operation string, f *form) (effect, error) {
 		return captureCharge(x, f)
 	case "refunds.create":
 		return createRefund(x, f)
+
+	// Balances.
 	case "transfers.create":
 		return createTransfer(x, f)
 	case "payouts.create":
 		return createPayout(f)
-	case "payment_intents.cancel":
-		return x.touch("payment_intents"), nil
-	case "charges.update":
-		return x.touch("charges"), nil
-	case "refunds.update", "refunds.cancel":
-		return x.touch("refunds"), nil
-	case "transfers.update":
-		return x.touch("transfers"), nil
-	case "payouts.update", "payouts.cancel":
-		return x.touch("payouts"), nil
 	}
-	return effect{class: spend.Unrecognised}, nil
+	return x.evaluate(f)
 }
 
-// touch is the effect of a write that moves no money. It names its object, because an
-// approval already given on that object may not outlive the write.
-func (x *reading) touch(collection string) effect {
-	return effect{class: spend.Other, object: collection + "/" + x.id}
+// other is the effect of a call that moves no money. It names its object, because an
+// approval already given on that object may not outlive a write to it.
+func (x *reading) other(f *form) (effect, error) {
+	switch x.op.name {
+	case "payment_intents.create":
+		return createPaymentIntent(f, false)
+	case "payment_intents.update":
+		if err := checkUpdate(f); err != nil {
+			return effect{}, err
+		}
+	}
+	object, err := x.object(f)
+	return effect{class: spend.Other, object: object}, err
 }
 
 // createPaymentIntent is a spend only with confirm=true, or True as Python's SDK
 // wrote it until 2025 (stripe-python, pull request 1499). Stripe's mock takes
 // 1, t, T and TRUE for true as well; what else stands for false is not known, so
-// everything but these words is refused.
-func createPaymentIntent(f *form) (effect, error) {
+// everything but these words is refused. One that the table takes for a spend
+// without them has a parameter that Stripe does not describe, and is one.
+func createPaymentIntent(f *form, spending bool) (effect, error) {
 	amount, err := f.price(spend.Charge)
 	if err != nil {
 		return effect{}, err
@@ -181,26 +128,25 @@ func createPaymentIntent(f *form) (effect, error) {
 	switch {
 	case err != nil:
 		return effect{}, err
-	case !present || confirm == "false":
-		return effect{class: spend.Other}, nil
-	case confirm != "true" && confirm != "True":
+	case present && confirm != "false" && confirm != "true" && confirm != "True":
 		return effect{}, rails.Refusef(spend.Malformed, "confirm", "confirm is %.80q; it must be true or false", confirm)
+	case !spending:
+		return effect{class: spend.Other}, nil
 	}
 	return spends(spend.Leg{Kind: spend.Charge, Amount: amount, Payee: payee}), nil
 }
 
-// updatePaymentIntent moves nothing, and refuses what would if Stripe took it.
-func updatePaymentIntent(x *reading, f *form) (effect, error) {
+// checkUpdate refuses an update of a payment intent that would move money if Stripe
+// took it, and a price without exactly one reading.
+func checkUpdate(f *form) error {
 	if err := f.refuse("confirm", "an update does not confirm; call confirm"); err != nil {
-		return effect{}, err
+		return err
 	}
 	if _, _, err := f.number("amount"); err != nil {
-		return effect{}, err
+		return err
 	}
-	if _, err := f.currency(); err != nil {
-		return effect{}, err
-	}
-	return x.touch("payment_intents"), nil
+	_, err := f.currency()
+	return err
 }
 
 // createCharge is a spend with capture=false as well: the money is held.
@@ -295,12 +241,10 @@ func (f *form) refuse(base, reason string) error {
 	return nil
 }
 
-// Operations returns the names of the operations that policies can be scoped to.
+// Operations returns the names of the operations that policies can be scoped to,
+// sorted.
 func Operations() []string {
-	return []string{
-		"payment_intents.create", "payment_intents.update", "payment_intents.confirm", "payment_intents.capture",
-		"payment_intents.increment_authorization", "payment_intents.cancel", "charges.create", "charges.update",
-		"charges.capture", "refunds.create", "refunds.update", "refunds.cancel", "transfers.create", "transfers.update",
-		"payouts.create", "payouts.update", "payouts.cancel", unrecognised().name,
-	}
+	names := append(listed(), unlisted.name)
+	slices.Sort(names)
+	return names
 }

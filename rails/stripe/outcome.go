@@ -73,8 +73,9 @@ func settle(in *spend.Intent, object *fact, receipt spend.Receipt) (out spend.Ou
 	out.Result, out.Why, out.Receipt = spend.Uncertain, spend.OutcomeUnknown, receipt
 	status, kind := object.text("status"), object.text("object")
 	out.Receipt.Status = status
-	if in.Class == spend.Unrecognised {
-		// A person let it through unread: nothing more than its success is known.
+	if in.Class == spend.Unrecognised || in.Class == spend.Capability {
+		// A person let it through unread, or it moves nothing: no more than its
+		// success is known.
 		return spend.Outcome{Result: spend.Happened, Receipt: out.Receipt}
 	}
 	collection, _, _ := strings.Cut(in.Operation, ".")

@@ -1,17 +1,16 @@
 // Package stripe reads Stripe's API calls (rails.Rail). In the order in which
-// the data flows: route names the operation by method and path; readHead admits
-// the headers and takes from them mode, acting account, key and claims; parseForm
+// the data flows: find names the operation by host, method and path, from a table
+// made of Stripe's own descriptions and gen/classes.tsv; head.read admits the
+// headers and takes from them mode, acting account, key and claims; parseForm
 // admits the one bucket of query and body parameters if it has exactly one
-// reading; an operation makes a leg of it, or the lookups without which the
-// amount is unknown; facts are read strictly; outcome reads the receipt off the
-// reply; Refuse words outgo's own answers so that the SDKs raise them.
-//
-// A write that is not listed in operations.go is of class Unrecognised: nothing
-// is guessed from a likeness to a known path.
+// reading; these say of which class the call is, and effect makes legs of it, or
+// the lookups without which the amount is unknown; facts are read strictly; outcome
+// reads the receipt off the reply; Refuse words outgo's own answers so that the
+// SDKs raise them. A write that is not in the table is of class Unrecognised:
+// nothing is guessed from a likeness to a known path.
 package stripe
 
 import (
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -53,41 +52,40 @@ func New(o Options) *Rail {
 // Name returns "stripe".
 func (r *Rail) Name() string { return "stripe" }
 
-// siblings are the hosts of Stripe that take calls but not those of the API
-// proper (its SDKs' base addresses, and its MCP server).
-func siblings() []string {
-	return []string{"files.stripe.com", "connect.stripe.com", "meter-events.stripe.com", "mcp.stripe.com"}
+// hostOf returns the host by which the table knows one that serves Stripe's calls:
+// its own hosts besides that of the API proper (its SDKs' base addresses, and its MCP
+// server, of which nothing is listed), and those that an operator has named.
+func (r *Rail) hostOf(host string) (listed string, ok bool) {
+	switch host {
+	case "files.stripe.com", "connect.stripe.com", "meter-events.stripe.com", "mcp.stripe.com":
+		return host, true
+	}
+	return "api.stripe.com", slices.Contains(r.hosts, host)
 }
 
-// Match says Read for a GET or HEAD on a canonical path of a known host whose query
-// names no other method, the class of the operation for a write that is listed, and
-// Unrecognised otherwise.
-// A payment intent is created with or without a charge, so its creation is a
-// Spend here.
+// Match says of a write the class of its operation at worst: a payment intent is
+// created with or without a charge, so its creation is a Spend here. A GET or HEAD
+// under /v1/ or /v2/ is a Read, unless it would show what gives away a way to spend.
+// Whatever is not known is Unrecognised.
 func (r *Rail) Match(c *rails.Call) spend.Class {
-	api := slices.Contains(r.hosts, c.Host)
-	if !api && !slices.Contains(siblings(), c.Host) || c.WebSocket {
+	host, ok := r.hostOf(c.Host)
+	if !ok || c.WebSocket {
 		return spend.Unrecognised
 	}
 	if _, _, _, err := rails.CanonicalTarget(c.Path); err != nil {
 		return spend.Unrecognised
 	}
-	if c.Method == "GET" || c.Method == "HEAD" {
-		if namesMethod(c.Query) {
-			return spend.Unrecognised
-		}
-		return spend.Read
+	op, _, err := operationOf(host, c)
+	if err != nil {
+		return spend.Unrecognised
 	}
-	if op, _, err := route(c.Method, c.Path); api && err == nil {
-		return op.class
-	}
-	return spend.Unrecognised
+	return op.class
 }
 
 // Intent reads a whole call; see rails.Rail. Beside a *rails.Refusal it returns
 // errors of kind spend.Unavailable, for a fact that does not say what it should.
 func (r *Rail) Intent(c *rails.Call, facts []rails.Fact) (rails.Judgement, error) {
-	op, id, err := r.admit(c)
+	op, ids, err := r.admit(c)
 	if err != nil {
 		return rails.Judgement{}, err
 	}
@@ -99,6 +97,9 @@ func (r *Rail) Intent(c *rails.Call, facts []rails.Fact) (rails.Judgement, error
 	var h head
 	if err := h.read(c); err != nil {
 		return rails.Judgement{}, err
+	}
+	if op.test && h.mode != spend.Test {
+		return rails.Judgement{}, rails.Refusef(spend.Malformed, "", "%s exists with test keys only, and this call's key is not one; use a key that begins with sk_test_ or rk_test_", op.name)
 	}
 	var room [usualPairs]pair
 	f, err := parseForm(room[:0], c.Query, string(c.Body))
@@ -115,10 +116,13 @@ func (r *Rail) Intent(c *rails.Call, facts []rails.Fact) (rails.Judgement, error
 	in.Mode, in.ActingAccount, in.Claims = h.mode, h.account, h.claims
 	// Bytes that equal the canonical encoding are the agent's own.
 	j.Query, j.Body, j.Canonical = encode(f.query, c.Query), encode(f.body, c.Body), f.appendCanonical(c.Room[:0])
-	j.Key, j.KeyHeader, j.Version, j.Replayable = h.key, "Idempotency-Key", h.version, replayable
+	j.Version = h.version
+	if c.Method != "GET" {
+		j.Key, j.KeyHeader, j.Replayable = h.key, "Idempotency-Key", replayable
+	}
 	if op.class != spend.Unrecognised {
-		x := reading{id: id, version: h.version, facts: facts}
-		e, err := x.effect(op.name, &f)
+		x := reading{op: op, id: ids[0], id2: ids[1], version: h.version, account: h.account, facts: facts}
+		e, err := x.effect(&f)
 		if err != nil {
 			return rails.Judgement{}, err
 		}
@@ -146,56 +150,77 @@ func unshare(in *spend.Intent) {
 }
 
 // admit refuses what is no call to Stripe at all and names the operation of the
-// rest, with the id in its path.
-func (r *Rail) admit(c *rails.Call) (operation, string, error) {
+// rest, with the ids in its path.
+func (r *Rail) admit(c *rails.Call) (*listing, [2]string, error) {
+	var none [2]string
 	target := c.Path
 	if c.HasQuery || c.Query != "" {
 		target += "?" + c.Query
 	}
 	if path, _, _, err := rails.CanonicalTarget(target); err != nil {
-		return operation{}, "", err
+		return nil, none, err
 	} else if path != c.Path {
-		return operation{}, "", rails.Refusef(spend.Malformed, "", "the path %.80q holds a query", c.Path)
+		return nil, none, rails.Refusef(spend.Malformed, "", "the path %.80q holds a query", c.Path)
 	}
-	api := slices.Contains(r.hosts, c.Host)
+	host, ok := r.hostOf(c.Host)
 	switch {
 	case c.WebSocket:
-		return operation{}, "", rails.Refusef(spend.UnrecognisedCall, "", "Stripe has no WebSocket API")
-	case !api && !slices.Contains(siblings(), c.Host):
-		return operation{}, "", rails.Refusef(spend.UnrecognisedCall, "", "the host %.80q is not known to serve Stripe's API; use api.stripe.com", c.Host)
-	case (c.Method == "GET" || c.Method == "HEAD") && namesMethod(c.Query):
-		return operation{}, "", rails.Refusef(spend.Ambiguous, "_method", "the query of a %s names another method, with which some servers carry it out; leave out _method", c.Method)
-	case c.Method == "GET" || c.Method == "HEAD":
-		return operation{name: "read", class: spend.Read}, "", nil
-	case !slices.Contains([]string{"POST", "DELETE", "PUT", "PATCH"}, c.Method):
-		return operation{}, "", rails.Refusef(spend.UnrecognisedCall, "", "Stripe's API has no method %.20q", c.Method)
-	case !api:
-		return unrecognised(), "", nil
+		return nil, none, rails.Refusef(spend.UnrecognisedCall, "", "Stripe has no WebSocket API")
+	case !ok:
+		return nil, none, rails.Refusef(spend.UnrecognisedCall, "", "the host %.80q is not known to serve Stripe's API; use api.stripe.com, or have an operator add it to rails.stripe.hosts, where its calls are judged as those to the API", c.Host)
+	case !slices.Contains([]string{"GET", "HEAD", "POST", "DELETE", "PUT", "PATCH"}, c.Method):
+		return nil, none, rails.Refusef(spend.UnrecognisedCall, "", "Stripe's API has no method %.20q", c.Method)
 	}
-	return route(c.Method, c.Path)
+	return operationOf(host, c)
 }
 
-// namesMethod reports whether a query has a parameter _method, however it is spelled.
-// The first Stripe.js could send nothing but GETs, and made its writes of them so.
-func namesMethod(query string) bool {
-	for rest := query; rest != ""; {
-		segment := rest
-		if i := strings.IndexAny(rest, "&;"); i >= 0 {
-			segment, rest = rest[:i], rest[i+1:]
-		} else {
-			rest = ""
+// plainRead and unlisted stand for the reads and writes that the table does not hold.
+var (
+	plainRead = listing{name: "read", class: spend.Read}
+	unlisted  = listing{name: "unrecognised", class: spend.Unrecognised}
+)
+
+// operationOf names the operation of a call to one of the table's hosts, with the ids
+// in its path.
+func operationOf(host string, c *rails.Call) (*listing, [2]string, error) {
+	if c.Method != "GET" && c.Method != "HEAD" {
+		op, ids, err := find(host, c.Method, c.Path)
+		if op == nil {
+			op = &unlisted
 		}
-		name, _, _ := strings.Cut(segment, "=")
-		if decoded, err := url.QueryUnescape(name); err == nil {
-			name = decoded
-		}
-		name = strings.TrimLeft(name, "[? \t\r\n")
-		if i := strings.IndexAny(name, "[] \t\r\n\x00"); i >= 0 {
-			name = name[:i]
-		}
-		if strings.EqualFold(name, "_method") {
-			return true
-		}
+		return op, ids, err
+	}
+	asks := readQuery(c.Query)
+	if asks.method {
+		return nil, [2]string{}, rails.Refusef(spend.Ambiguous, "_method", "the query of a %s names another method, with which some servers carry it out; leave out _method", c.Method)
+	}
+	if asks.secret == "?" {
+		return nil, [2]string{}, rails.Refusef(spend.Malformed, "expand", "an escape in the query is broken")
+	}
+	op, ids, err := find(host, "GET", c.Path)
+	api := strings.HasPrefix(c.Path, "/v1/") || strings.HasPrefix(c.Path, "/v2/")
+	switch {
+	case err != nil:
+		return nil, ids, err
+	case op == nil && (!api || host == "mcp.stripe.com"):
+		return nil, ids, rails.Refusef(spend.UnrecognisedCall, "", "%s is no read of Stripe's API that is known; those of /v1/ and /v2/ are", c.Path)
+	case api && c.Method == "HEAD":
+		return &plainRead, ids, nil // The head of an answer shows nothing.
+	case asks.secret != "" && (op == nil || len(op.when) == 0):
+		return revealing(asks.secret), ids, nil
+	case op == nil || len(op.when) > 0 && asks.secret == "" || showsItsClient(op):
+		return &plainRead, ids, nil
+	}
+	return op, ids, nil
+}
+
+// showsItsClient reports whether a read shows a client_secret, with which whoever has a
+// publishable key confirms the object. Agents poll these objects to hear how their
+// payments end, so that their reads pass.
+func showsItsClient(op *listing) bool {
+	switch op.name {
+	case "payment_intents.read", "setup_intents.read", "checkout.sessions.read":
+		return true
 	}
 	return false
 }
@@ -214,7 +239,7 @@ func (r *Rail) describe(in *spend.Intent) {
 		}
 		if leg.Kind == spend.Charge && leg.Payee == "" {
 			// A Connect call charges for the account that acts, the last of a context.
-			leg.Payee = in.ActingAccount[strings.LastIndexByte(in.ActingAccount, '/')+1:]
+			leg.Payee = actor(in.ActingAccount)
 		}
 	}
 }
