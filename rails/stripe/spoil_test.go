@@ -125,7 +125,7 @@ func knownTricks() []trick {
 			return []string{n + "=" + v}
 		}),
 		onOne("a truth value", func(rng *rand.Rand, _, _ string) []string {
-			return []string{"confirm=" + pick(rng, "True", "TRUE", "1", "t", "T", "yes", "on", "true%20", "%20true", "false%00", "False", "0", "f", "", "no", "nil", "null", "tru%C3%A9", "y")}
+			return []string{pick(rng, "confirm", "confirm", "auto_advance", "paid_out_of_band", "invoice_now", "balance") + "=" + pick(rng, "True", "TRUE", "1", "t", "T", "yes", "on", "true%20", "%20true", "false%00", "False", "0", "f", "", "no", "nil", "null", "tru%C3%A9", "y")}
 		}),
 		onOne("bytes", func(rng *rand.Rand, n, v string) []string {
 			odd := pick(rng, "%00", "%EF%BB%BF", "%", "%4", "%zz", "%FF", "%C0%AF", "%E2%80%8B", "\x00", "\xff", "\x7f", "\t", "%0D%0A", "%1F", "%u0061")
@@ -158,7 +158,7 @@ func knownTricks() []trick {
 		onOne("left out", func(*rand.Rand, string, string) []string { return nil }),
 		onOne("no value", func(rng *rand.Rand, n, _ string) []string { return []string{n + pick(rng, "", "=")} }),
 		onOne("one more", func(rng *rand.Rand, n, v string) []string {
-			return []string{n + "=" + v, pick(rng, "confirm", "amount", "destination", "currency", "transfer_data[destination]", "destination[account]", "payment_intent", "charge", "_method",
+			return []string{n + "=" + v, pick(rng, "balance", "account_balance", "source", "auto_advance", "paid_out_of_band", "invoice_now", "prorate", "mode", "payouts_action", "confirm", "amount", "destination", "currency", "transfer_data[destination]", "destination[account]", "payment_intent", "charge", "_method",
 				"transfer_data[amount]", "key", "_stripe_account", "amount_to_capture", "on_behalf_of", "customer", "capture", "off_session", "confirmation_method", "error_on_requires_action", "application_fee_amount") +
 				"=" + pick(rng, "true", "999999", "acct_2", "eur", "pi_2", "ch_2", "false", "", "1")}
 		}),
