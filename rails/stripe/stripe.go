@@ -200,10 +200,10 @@ func operationOf(host string, c *rails.Call) (*listing, [2]string, error) {
 	op, ids, err := find(host, "GET", c.Path)
 	api := strings.HasPrefix(c.Path, "/v1/") || strings.HasPrefix(c.Path, "/v2/")
 	switch {
+	case op == nil && (!api || host == "mcp.stripe.com"):
+		return nil, ids, rails.Refusef(spend.UnrecognisedCall, "", "%.80q on %s is no read of Stripe's API that is known; those below /v1/ and /v2/ are", c.Path, c.Host)
 	case err != nil:
 		return nil, ids, err
-	case op == nil && (!api || host == "mcp.stripe.com"):
-		return nil, ids, rails.Refusef(spend.UnrecognisedCall, "", "%s is no read of Stripe's API that is known; those of /v1/ and /v2/ are", c.Path)
 	case api && c.Method == "HEAD":
 		return &plainRead, ids, nil // The head of an answer shows nothing.
 	case asks.secret != "" && (op == nil || len(op.when) == 0):
