@@ -100,7 +100,10 @@ func (e *Engine) finish(t *txn, r *spend.Request, o spend.Outcome) error {
 		}
 		return nil
 	case spend.Happened:
-		return e.settled(t, r, o.Receipt)
+		if err := e.settled(t, r, o.Receipt); err != nil {
+			return err
+		}
+		return e.tie(t, r, &o)
 	}
 	return fmt.Errorf("outcome %q of request %s: %w", o.Result, r.ID, spend.Invalid)
 }
@@ -226,7 +229,8 @@ func (e *Engine) tell(t *txn, r *spend.Request, rc spend.Receipt) error {
 // windows of that payment. A receipt that says nothing new changes nothing.
 func (e *Engine) tellAgain(t *txn, r *spend.Request, p *spend.Payment, rc spend.Receipt) error {
 	for _, k := range r.Receipts {
-		if k.TransactionID == rc.TransactionID && rc.Amount == p.Told && k.Amount == rc.Amount && k.Source == rc.Source {
+		if k.TransactionID == rc.TransactionID && (rc.Amount == p.Told || rc.Amount.IsZero()) && k.Amount == rc.Amount &&
+			k.Status == rc.Status && k.Source == rc.Source {
 			return nil
 		}
 	}

@@ -15,6 +15,7 @@ const (
 	doubted   event = "unknown"   // nobody knows what came of it
 	receive   event = "receipt"   // evidence that moved no state
 	flagged   event = "flag"      // an anomaly, without evidence
+	undone    event = "evidence"  // of what undoes a payment, which moves no state
 )
 
 // The events of audit entries about anything else.

@@ -105,6 +105,29 @@ func (k keys) fields(p *packer, r *spend.Request, body *requestBody) {
 	asJSON(p, &r.Approval, r.Approval == nil)
 	asJSON(p, &r.Anomalies, len(r.Anomalies) == 0)
 	asJSON(p, &r.Again, len(r.Again) == 0)
+	linkFields(p, r)
+}
+
+// linkFields are those that tie r to other requests. They are at the end, and only
+// where there are any: what was stored before there were reads as without.
+func linkFields(p *packer, r *spend.Request) {
+	none := r.Undoes == "" && len(r.Undone) == 0
+	if p.reading && len(p.b) == 0 || !p.reading && none {
+		return
+	}
+	text(p, &r.Undoes)
+	list(p, &r.Undone, func(v *spend.Reversal) {
+		text(p, &v.Kind)
+		text(p, &v.Transaction)
+		text(p, &v.Status)
+		p.amount(&v.Amount)
+		text(p, &v.Event)
+		text(p, &v.Request)
+		p.since(&v.At)
+	})
+	if p.reading && r.Undoes == "" && len(r.Undone) == 0 {
+		p.fail(errCutShort)
+	}
 }
 
 // bodyFields are those of a requestBody, of which that of the intent may be known.

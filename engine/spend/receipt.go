@@ -44,6 +44,9 @@ type Outcome struct {
 	Result  Result
 	Why     Code // of DidNot or Uncertain
 	Receipt Receipt
+	// Undoes is what the provider calls the payment that this one gives back, in each
+	// way in which it may be known; none where it gives none back.
+	Undoes []string
 	// Reply is the provider's reply, kept sealed for repeats of the same call;
 	// nil where none may be kept.
 	Reply []byte

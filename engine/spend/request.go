@@ -128,6 +128,10 @@ type Request struct {
 	Adjusted     Amount        `json:"adjusted,omitzero"` // posted beyond what was reserved; signed
 	Again        []Payment     `json:"again,omitempty"`   // further payments that the provider has proved
 	ReplacedBy   ID            `json:"replacedBy,omitempty"`
+	// Undoes is the payment that this one gives back, where outgo knows it; Undone is
+	// what has undone this one, whoever did.
+	Undoes ID         `json:"undoes,omitempty"`
+	Undone []Reversal `json:"undone,omitempty"`
 }
 
 // Clone returns a copy that shares nothing with r which either could change.
@@ -148,6 +152,7 @@ func (r *Request) Clone() Request {
 	c.Receipts = slices.Clone(r.Receipts)
 	c.Anomalies = slices.Clone(r.Anomalies)
 	c.Again = slices.Clone(r.Again)
+	c.Undone = slices.Clone(r.Undone)
 	for i := range c.Again {
 		c.Again[i].Reservations = slices.Clone(c.Again[i].Reservations)
 	}
@@ -165,6 +170,7 @@ func (r *Request) Clip() {
 	r.Receipts = slices.Clip(r.Receipts)
 	r.Anomalies = slices.Clip(r.Anomalies)
 	r.Again = slices.Clip(r.Again)
+	r.Undone = slices.Clip(r.Undone)
 }
 
 func (v *Verdict) clone() Verdict {
