@@ -91,6 +91,40 @@ func (x *reading) spend(f *form) (effect, error) {
 		return createTransfer(x, f)
 	case "payouts.create":
 		return createPayout(f)
+	case "treasury.outbound_payments.create", "treasury.outbound_transfers.create":
+		return createOutbound(f)
+	case "treasury.financial_accounts.close":
+		return closeFinancialAccount(x, f)
+	case "issuing.authorizations.approve":
+		return approveAuthorization(x, f)
+	case "disputes.close":
+		return closeDispute(x, f)
+
+	// Sales.
+	case "checkout.sessions.create":
+		return createSession(x, f)
+	case "checkout.sessions.update":
+		return updateSession(x, f)
+	case "payment_links.create":
+		return createLink(x, f)
+	case "payment_links.update":
+		return updateLink(x, f)
+	case "climate.orders.create":
+		return createClimateOrder(x, f)
+	case "delegated_checkout.requested_sessions.confirm":
+		return confirmDelegated(x, f)
+	case "terminal.readers.confirm_payment_intent", "terminal.readers.process_payment_intent":
+		return confirmAtReader(x, f)
+	case "terminal.readers.refund_payment":
+		return refundAtReader(x, f)
+
+	// Customers.
+	case "customers.create":
+		return createCustomer(x, f)
+	case "customers.update":
+		return updateCustomer(x, f)
+	case "customers.balance_transactions.create":
+		return adjustBalance(x, f)
 	}
 	return x.evaluate(f)
 }

@@ -71,14 +71,35 @@ func isOfReply(problem *fact) bool {
 // settle weighs the object that a successful reply holds.
 func settle(in *spend.Intent, object *fact, receipt spend.Receipt) (out spend.Outcome) {
 	out.Result, out.Why, out.Receipt = spend.Uncertain, spend.OutcomeUnknown, receipt
-	status, kind := object.text("status"), object.text("object")
-	out.Receipt.Status = status
 	if in.Class == spend.Unrecognised || in.Class == spend.Capability {
 		// A person let it through unread, or it moves nothing: no more than its
 		// success is known.
-		return spend.Outcome{Result: spend.Happened, Receipt: out.Receipt}
+		out.Receipt.Status = object.text("status")
+		if id := object.text("id"); isID(id) && in.Class == spend.Capability {
+			out.Receipt.TransactionID = id
+		}
+		out.Result, out.Why = spend.Happened, ""
+		return out
 	}
-	collection, _, _ := strings.Cut(in.Operation, ".")
+	switch collection, _, _ := strings.Cut(in.Operation, "."); {
+	case collection == "payment_intents", collection == "charges", collection == "refunds",
+		in.Operation == "transfers.create", in.Operation == "payouts.create":
+		return settlePayment(in, collection, object, out)
+	}
+	told, known := taleOf(in.Operation)
+	if !known {
+		// What it answers with is in no description: no more than its success is known.
+		out.Receipt.Status = object.text("status")
+		out.Result, out.Why = spend.Happened, ""
+		return out
+	}
+	return told.settleBy(in, object, out)
+}
+
+// settlePayment weighs one of the five objects that most calls answer with.
+func settlePayment(in *spend.Intent, collection string, object *fact, out spend.Outcome) spend.Outcome {
+	status, kind := object.text("status"), object.text("object")
+	out.Receipt.Status = status
 	one, plural := strings.CutSuffix(collection, "s")
 	id := object.text("id")
 	if !isID(id) {
@@ -168,7 +189,8 @@ func moved(in *spend.Intent, object *fact, kind, status string) (spend.Amount, e
 		return spend.Amount{}, err
 	}
 	step := in.Operation == "payment_intents.increment_authorization" ||
-		in.Operation == "payment_intents.capture" && status == "requires_capture"
+		in.Operation == "payment_intents.capture" && status == "requires_capture" ||
+		in.Operation == "payment_intents.apply_customer_balance" && status != "succeeded"
 	if step && len(in.Legs) == 1 && in.Legs[0].Amount.Unit() == unit {
 		return in.Legs[0].Amount, nil
 	}

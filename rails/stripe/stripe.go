@@ -225,16 +225,19 @@ func showsItsClient(op *listing) bool {
 	return false
 }
 
-// describe fills in what the operation does not tell of its legs from the wire.
+// describe fills in what the operation does not tell of its legs from the wire. What
+// it does tell, no claim changes.
 func (r *Rail) describe(in *spend.Intent) {
 	for i := range in.Legs {
 		leg := &in.Legs[i]
-		if in.Claims.Merchant != "" {
+		if in.Claims.Merchant != "" && leg.Merchant == "" {
 			leg.Merchant, leg.ClaimedMerchant = in.Claims.Merchant, true
 		}
-		if in.Claims.Category != "" {
+		switch {
+		case leg.Category != "":
+		case in.Claims.Category != "":
 			leg.Category, leg.ClaimedCategory = in.Claims.Category, true
-		} else {
+		default:
 			leg.Category = r.categories[in.Operation]
 		}
 		if leg.Kind == spend.Charge && leg.Payee == "" {

@@ -1,0 +1,458 @@
+package stripe
+
+import (
+	"fmt"
+	"math/big"
+	"strconv"
+	"strings"
+
+	"github.com/outgo/outgo/engine/spend"
+	"github.com/outgo/outgo/rails"
+)
+
+const (
+	// maxLookups is how many reads one call may rest on.
+	maxLookups = 3
+	// adjustable is how many of an item a payer may choose where its seller names
+	// no maximum (docs.stripe.com/payments/checkout/adjustable-quantity).
+	adjustable = 99
+	// decimals is how many digits Stripe takes behind the point of a
+	// unit_amount_decimal.
+	decimals = 12
+)
+
+// basket adds up the most that a payer can be asked for: every item in the largest
+// quantity that may be chosen, every optional item, and the dearest way of shipping.
+// Discounts lower nothing, for they may be withdrawn, and tax, which is known only
+// once the payer's address is, is not in it.
+type basket struct {
+	x    *reading
+	f    *form
+	unit string // of all of it; "" until something says
+	sum  *big.Int
+	dear *big.Int       // the dearest shipping
+	due  []rails.Lookup // what is to be read first
+	dark bool           // some of it cannot be known
+}
+
+// rate is what one costs: each, in parts of 10^decimals of the smallest unit, for
+// every per of them.
+type rate struct {
+	unit string
+	each *big.Int
+	per  int64
+}
+
+// newBasket returns an empty one, in the currency that the call asks for.
+func newBasket(x *reading, f *form) (*basket, error) {
+	unit, err := f.currency()
+	return &basket{x: x, f: f, unit: unit, sum: new(big.Int), dear: new(big.Int)}, err
+}
+
+// add puts in so many at a rate, rounded up. Two currencies in one basket are dark:
+// which of them is asked for, Stripe decides.
+func (b *basket) add(r rate, many int64) {
+	b.raise(b.sum, r, many)
+}
+
+func (b *basket) raise(sum *big.Int, r rate, many int64) {
+	if b.unit == "" {
+		b.unit = r.unit
+	}
+	if r.unit != b.unit {
+		b.dark = true
+		return
+	}
+	packs := int64(0)
+	if many > 0 {
+		packs = (many-1)/r.per + 1
+	}
+	whole, rest := new(big.Int).QuoRem(new(big.Int).Mul(r.each, big.NewInt(packs)), unitParts(), new(big.Int))
+	if rest.Sign() > 0 {
+		whole.Add(whole, big.NewInt(1))
+	}
+	sum.Add(sum, whole)
+}
+
+// ship takes in one way of shipping, of which the payer chooses one.
+func (b *basket) ship(r rate) {
+	cost := new(big.Int)
+	b.raise(cost, r, 1)
+	if cost.Cmp(b.dear) > 0 {
+		b.dear = cost
+	}
+}
+
+// ask is the effect of asking for all of it: a charge without an amount while
+// something is to be read first, and unrecognised where it cannot be known.
+func (b *basket) ask(payee, object string) (effect, error) {
+	e := spends(spend.Leg{Kind: spend.Charge, Payee: payee})
+	e.object = object
+	switch {
+	case b.dark || len(b.x.facts)+len(b.due) > maxLookups:
+		return effect{class: spend.Unrecognised, object: object}, nil
+	case len(b.due) > 0:
+		e.lookups = b.due
+		return e, nil
+	}
+	sum := new(big.Int).Add(b.sum, b.dear)
+	if !sum.IsInt64() {
+		return effect{}, rails.Refusef(spend.Malformed, "line_items", "the items add up to more than Stripe takes")
+	}
+	if sum.Sign() == 0 || b.unit == "" {
+		return effect{class: spend.Unrecognised, object: object}, nil // it asks for nothing, and why is not known
+	}
+	amount, err := money("line_items", sum.Int64(), b.unit, spend.Charge)
+	if err != nil {
+		return effect{}, err
+	}
+	e.legs[0].Amount = amount
+	return e, nil
+}
+
+// look returns an object that is looked up, or nil while it is due.
+func (b *basket) look(target, object, id string) (*fact, error) {
+	got, err := b.x.look(target, object, id)
+	if err == nil && got == nil {
+		for i := range b.due {
+			if b.due[i].Target == target {
+				return nil, nil
+			}
+		}
+		b.due = append(b.due, rails.Lookup{Target: target})
+	}
+	return got, err
+}
+
+// items puts in every element of a list of items that the call states.
+func (b *basket) items(list string) error {
+	names, err := b.f.elements(list)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := b.item(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// item puts in one item that states its price, or names it by an id.
+func (b *basket) item(name string) error {
+	many, err := b.f.most(name, 1)
+	if err != nil {
+		return err
+	}
+	id, named, err := b.f.name(name + "[price]")
+	if err != nil {
+		return err
+	}
+	prefix, stated := name+"[price_data]", b.f.isHash(name+"[price_data]")
+	if !stated { // until 2022 an item stated it by itself
+		if _, stated, err = b.f.scalar(name + "[amount]"); err != nil {
+			return err
+		}
+		prefix = name
+	}
+	switch {
+	case named && stated:
+		return rails.Refusef(spend.Ambiguous, name, "%s names a price and states one; send one of them", name)
+	case named:
+		return b.priced(id, many)
+	case !stated:
+		return rails.Refusef(spend.Malformed, name, "%s names no price; send price or price_data", name)
+	}
+	r, err := b.f.rate(prefix)
+	if err == nil {
+		b.add(r, many)
+	}
+	return err
+}
+
+// priced puts in so many of what a price of Stripe's says.
+func (b *basket) priced(id string, many int64) error {
+	target := "/v1/prices/" + id
+	if b.unit != "" {
+		target += "?expand[]=currency_options" // a price may be another one in another currency
+	}
+	for i := range b.x.facts { // it was asked for before anything had said the currency
+		if asked := b.x.facts[i].Lookup.Target; asked == "/v1/prices/"+id {
+			target = asked
+		}
+	}
+	price, err := b.look(target, "price", id)
+	if err != nil || price == nil {
+		return err
+	}
+	return b.addPrice(price, many)
+}
+
+func (b *basket) addPrice(price *fact, many int64) error {
+	r, known, err := price.rate(b.unit)
+	if err != nil {
+		return err
+	}
+	if !known {
+		b.dark = true
+		return nil
+	}
+	b.add(r, many)
+	return nil
+}
+
+// shipping takes in the ways of shipping that the call states.
+func (b *basket) shipping(list string) error {
+	names, err := b.f.elements(list)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		id, named, err := b.f.name(name + "[shipping_rate]")
+		if err != nil {
+			return err
+		}
+		if !named {
+			r, err := b.f.rate(name + "[shipping_rate_data][fixed_amount]")
+			if err != nil {
+				return err
+			}
+			b.ship(r)
+			continue
+		}
+		known, err := b.look("/v1/shipping_rates/"+id, "shipping_rate", id)
+		if err != nil {
+			return err
+		}
+		if known == nil {
+			continue
+		}
+		fixed, err := objectOf(known.get("fixed_amount"))
+		if err != nil {
+			b.dark = true
+			continue
+		}
+		r, ok, err := fixed.rate(b.unit)
+		if err != nil {
+			return err
+		}
+		if b.dark = b.dark || !ok; ok {
+			b.ship(r)
+		}
+	}
+	return nil
+}
+
+// elements returns the names of the elements of a list, such as line_items[0], in
+// their order; none if it is absent or empty.
+func (f *form) elements(list string) ([]string, error) {
+	value, present, err := f.scalarOrHash(list)
+	if err != nil || present && value == "" || !present && !f.isHash(list) {
+		return nil, err
+	}
+	if present {
+		return nil, rails.Refusef(spend.Malformed, list, "the parameter %q must be a list", list)
+	}
+	var names []string
+	for i := range f.all {
+		p := &f.all[i]
+		if !p.isWithin(list) {
+			continue
+		}
+		sub, rest := cutSub(p.name[len(list):])
+		name := p.name[:len(list)+len(sub)+len("[]")]
+		if !isIndex(sub) || rest == "" {
+			return nil, rails.Refusef(spend.Malformed, list, "the parameter %q must be a numbered list of hashes", list)
+		}
+		if !containsName(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+func containsName(names []string, name string) bool {
+	for i := len(names) - 1; i >= 0; i-- { // elements stand together
+		if names[i] == name {
+			return true
+		}
+	}
+	return false
+}
+
+// scalarOrHash is scalar for a name that may be a list or a hash as well: then it is
+// not present.
+func (f *form) scalarOrHash(name string) (string, bool, error) {
+	if f.isHash(name) {
+		return "", false, nil
+	}
+	return f.scalar(name)
+}
+
+// most returns the largest quantity of an item: the one stated, or else usual, or
+// what the payer may raise it to.
+func (f *form) most(item string, usual int64) (int64, error) {
+	many, stated, err := f.number(item + "[quantity]")
+	if err != nil {
+		return 0, err
+	}
+	if !stated {
+		many = usual
+	}
+	may, err := f.truth(item + "[adjustable_quantity][enabled]")
+	if err != nil || !may {
+		return many, err
+	}
+	top, stated, err := f.number(item + "[adjustable_quantity][maximum]")
+	if err != nil {
+		return 0, err
+	}
+	if !stated {
+		top = adjustable
+	}
+	return max(many, top), nil
+}
+
+// rate reads what one costs by the parameters currency and unit_amount,
+// unit_amount_decimal or amount of a hash.
+func (f *form) rate(hash string) (rate, error) {
+	value, present, err := f.scalar(hash + "[currency]")
+	if err != nil {
+		return rate{}, err
+	}
+	unit, ok := parseCurrency(value)
+	if !present || !ok {
+		return rate{}, rails.Refusef(spend.Malformed, hash, "%s is %.80q, which Stripe's table does not hold", hash+"[currency]", value)
+	}
+	r, found := rate{unit: unit, per: 1}, ""
+	for _, name := range []string{"unit_amount", "unit_amount_decimal", "amount"} {
+		value, present, err := f.scalar(hash + "[" + name + "]")
+		if err != nil {
+			return rate{}, err
+		}
+		if !present {
+			continue
+		}
+		if found != "" {
+			return rate{}, rails.Refusef(spend.Ambiguous, hash, "%s states %s and %s; send one", hash, found, name)
+		}
+		found = name
+		if r.each, ok = parseParts(value, name == "unit_amount_decimal"); !ok {
+			return rate{}, rails.Refusef(spend.Malformed, hash, "%s is %.80q, which is no number of the currency's smallest unit", hash+"["+name+"]", value)
+		}
+	}
+	if found == "" {
+		return rate{}, rails.Refusef(spend.Malformed, hash, "%s states no amount", hash)
+	}
+	return r, nil
+}
+
+// rate reads what one costs off a price, one of its currency_options, or a shipping
+// rate's fixed amount. unit is the currency asked for, "" for the price's own. known
+// is false where it depends on more than the quantity: tiers, metered use, or an
+// amount that the payer chooses without a maximum.
+func (o *fact) rate(unit string) (r rate, known bool, err error) {
+	own, err := o.currency()
+	if err != nil {
+		return rate{}, false, err
+	}
+	from := o
+	if unit != "" && unit != own {
+		options, err := objectOf(o.get("currency_options"))
+		if err != nil {
+			return rate{}, false, nil //nolint:nilerr // it does not say
+		}
+		if from, err = objectOf(options.get(strings.ToLower(unit))); err != nil {
+			return rate{}, false, nil //nolint:nilerr // Stripe has no such price
+		}
+		own = unit
+	}
+	r = rate{unit: own, per: 1}
+	if o.text("billing_scheme") == "tiered" || from.has("tiers") || meters(o) {
+		return rate{}, false, nil
+	}
+	if o.has("transform_quantity") {
+		transform, err := objectOf(o.get("transform_quantity"))
+		if err != nil {
+			return rate{}, false, fmt.Errorf("read transform_quantity of %s: %w: %w", o.what(), err, spend.Unavailable)
+		}
+		if r.per, err = transform.integer("divide_by"); err != nil || r.per == 0 {
+			return rate{}, false, fmt.Errorf("read divide_by of %s: it is no divisor: %w", o.what(), spend.Unavailable)
+		}
+	}
+	if from.has("custom_unit_amount") {
+		chosen, err := objectOf(from.get("custom_unit_amount"))
+		if err != nil || !chosen.has("maximum") {
+			return rate{}, false, nil //nolint:nilerr // the payer chooses without a maximum
+		}
+		n, err := chosen.integer("maximum")
+		r.each = parts(n)
+		return r, err == nil, err
+	}
+	for _, name := range []string{"unit_amount_decimal", "unit_amount", "amount"} {
+		if !from.has(name) {
+			continue
+		}
+		text := from.text(name)
+		if name != "unit_amount_decimal" {
+			text = string(from.members.value(name))
+		}
+		each, ok := parseParts(text, name == "unit_amount_decimal")
+		if !ok {
+			return rate{}, false, fmt.Errorf("read %s of %s: it is no number: %w", name, o.what(), spend.Unavailable)
+		}
+		r.each = each
+		return r, true, nil
+	}
+	return rate{}, false, nil
+}
+
+// meters reports whether a price is for what is used, which nobody knows yet.
+func meters(price *fact) bool {
+	if !price.has("recurring") {
+		return false
+	}
+	recurring, err := objectOf(price.get("recurring"))
+	return err != nil || recurring.text("usage_type") == "metered"
+}
+
+// truth reads a parameter that is true or false; false without one.
+func (f *form) truth(name string) (bool, error) {
+	switch value, present, err := f.scalar(name); {
+	case err != nil:
+		return false, err
+	case !present || value == "false":
+		return false, nil
+	case value == "true" || value == "True":
+		return true, nil
+	default:
+		return false, rails.Refusef(spend.Malformed, name, "%s is %.80q; it must be true or false", name, value)
+	}
+}
+
+// name reads a parameter that is an id which people may have chosen, such as that
+// of a price which was a plan.
+func (f *form) name(param string) (id string, present bool, err error) {
+	id, present, err = f.scalar(param)
+	if err == nil && present && !isName(id) {
+		err = rails.Refusef(spend.Malformed, param, "%s is %.80q, which is no id of Stripe's", param, id)
+	}
+	return id, present, err
+}
+
+func unitParts() *big.Int { return new(big.Int).Exp(big.NewInt(10), big.NewInt(decimals), nil) }
+
+func parts(n int64) *big.Int { return new(big.Int).Mul(big.NewInt(n), unitParts()) }
+
+// parseParts reads a number that is not negative, in parts of 10^decimals; with a
+// point only if it may have one.
+func parseParts(s string, point bool) (*big.Int, bool) {
+	whole, fraction, has := strings.Cut(s, ".")
+	if has && (!point || fraction == "" || len(fraction) > decimals) || !isIndex(whole) || hasLeadingZero(whole) || has && !isIndex(fraction) {
+		return nil, false
+	}
+	if _, err := strconv.ParseInt(whole, 10, 64); err != nil {
+		return nil, false
+	}
+	return new(big.Int).SetString(whole+fraction+strings.Repeat("0", decimals-len(fraction)), 10)
+}
