@@ -80,7 +80,7 @@ func TestSpendsThatTheTableCannotTellAreNotGuessed(t *testing.T) {
 	}{
 		"an amount that nothing tells":      {"/v1/terminal/refunds", "amount=1&currency=usd", "", nil},
 		"an executor of what is not seen":   {"/v1/forwarding/requests", "payment_method=pm_1&url=https%3A%2F%2Fa.example", "", nil},
-		"an account number for a payee":     {"/v1/treasury/outbound_payments", outbound + "&destination_payment_method_data[us_bank_account][account_number]=000123456789", "", nil},
+		"an account number without a bank":  {"/v1/treasury/outbound_payments", outbound + "&destination_payment_method_data[us_bank_account][account_number]=000123456789", "", refusal(spend.Malformed)},
 		"two payees":                        {"/v1/treasury/outbound_payments", outbound + "&destination_payment_method=pm_1&destination_payment_method_data[financial_account]=fa_2", "", refusal(spend.Ambiguous)},
 		"no amount":                         {"/v1/topups", "currency=usd", "", refusal(spend.Malformed)},
 		"no currency":                       {"/v1/topups", "amount=1", "", refusal(spend.Malformed)},
