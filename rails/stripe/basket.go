@@ -26,8 +26,6 @@ const (
 // Discounts lower nothing, for they may be withdrawn, and tax, which is known only
 // once the payer's address is, is not in it.
 type basket struct {
-	x    *reading
-	f    *form
 	unit string // of all of it; "" until something says
 	sum  *big.Int
 	dear *big.Int       // the dearest shipping
@@ -44,9 +42,9 @@ type rate struct {
 }
 
 // newBasket returns an empty one, in the currency that the call asks for.
-func newBasket(x *reading, f *form) (*basket, error) {
+func newBasket(f *form) (*basket, error) {
 	unit, err := f.currency()
-	return &basket{x: x, f: f, unit: unit, sum: new(big.Int), dear: new(big.Int)}, err
+	return &basket{unit: unit, sum: new(big.Int), dear: new(big.Int)}, err
 }
 
 // add puts in so many at a rate, rounded up. Two currencies in one basket are dark:
@@ -85,11 +83,11 @@ func (b *basket) ship(r rate) {
 
 // ask is the effect of asking for all of it: a charge without an amount while
 // something is to be read first, and unrecognised where it cannot be known.
-func (b *basket) ask(payee, object string) (effect, error) {
+func (b *basket) ask(x *reading, payee, object string) (effect, error) {
 	e := spends(spend.Leg{Kind: spend.Charge, Payee: payee})
 	e.object = object
 	switch {
-	case b.dark || len(b.x.facts)+len(b.due) > maxLookups:
+	case b.dark || len(x.facts)+len(b.due) > maxLookups:
 		return effect{class: spend.Unrecognised, object: object}, nil
 	case len(b.due) > 0:
 		e.lookups = b.due
@@ -111,8 +109,8 @@ func (b *basket) ask(payee, object string) (effect, error) {
 }
 
 // look returns an object that is looked up, or nil while it is due.
-func (b *basket) look(target, object, id string) (*fact, error) {
-	got, err := b.x.look(target, object, id)
+func (b *basket) look(x *reading, target, object, id string) (*fact, error) {
+	got, err := x.look(target, object, id)
 	if err == nil && got == nil {
 		for i := range b.due {
 			if b.due[i].Target == target {
@@ -125,13 +123,13 @@ func (b *basket) look(target, object, id string) (*fact, error) {
 }
 
 // items puts in every element of a list of items that the call states.
-func (b *basket) items(list string) error {
-	names, err := b.f.elements(list)
+func (b *basket) items(x *reading, f *form, list string) error {
+	names, err := f.elements(list)
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		if err := b.item(name); err != nil {
+		if err := b.item(x, f, name); err != nil {
 			return err
 		}
 	}
@@ -139,18 +137,18 @@ func (b *basket) items(list string) error {
 }
 
 // item puts in one item that states its price, or names it by an id.
-func (b *basket) item(name string) error {
-	many, err := b.f.most(name, 1)
+func (b *basket) item(x *reading, f *form, name string) error {
+	many, err := f.most(name, 1)
 	if err != nil {
 		return err
 	}
-	id, named, err := b.f.name(name + "[price]")
+	id, named, err := f.name(name + "[price]")
 	if err != nil {
 		return err
 	}
-	prefix, stated := name+"[price_data]", b.f.isHash(name+"[price_data]")
+	prefix, stated := name+"[price_data]", f.isHash(name+"[price_data]")
 	if !stated { // until 2022 an item stated it by itself
-		if _, stated, err = b.f.scalar(name + "[amount]"); err != nil {
+		if _, stated, err = f.scalar(name + "[amount]"); err != nil {
 			return err
 		}
 		prefix = name
@@ -159,11 +157,11 @@ func (b *basket) item(name string) error {
 	case named && stated:
 		return rails.Refusef(spend.Ambiguous, name, "%s names a price and states one; send one of them", name)
 	case named:
-		return b.priced(id, many)
+		return b.priced(x, id, many)
 	case !stated:
 		return rails.Refusef(spend.Malformed, name, "%s names no price; send price or price_data", name)
 	}
-	r, err := b.f.rate(prefix)
+	r, err := f.rate(prefix)
 	if err == nil {
 		b.add(r, many)
 	}
@@ -171,17 +169,17 @@ func (b *basket) item(name string) error {
 }
 
 // priced puts in so many of what a price of Stripe's says.
-func (b *basket) priced(id string, many int64) error {
+func (b *basket) priced(x *reading, id string, many int64) error {
 	target := "/v1/prices/" + id
 	if b.unit != "" {
 		target += "?expand[]=currency_options" // a price may be another one in another currency
 	}
-	for i := range b.x.facts { // it was asked for before anything had said the currency
-		if asked := b.x.facts[i].Lookup.Target; asked == "/v1/prices/"+id {
+	for i := range x.facts { // it was asked for before anything had said the currency
+		if asked := x.facts[i].Lookup.Target; asked == "/v1/prices/"+id {
 			target = asked
 		}
 	}
-	price, err := b.look(target, "price", id)
+	price, err := b.look(x, target, "price", id)
 	if err != nil || price == nil {
 		return err
 	}
@@ -202,25 +200,25 @@ func (b *basket) addPrice(price *fact, many int64) error {
 }
 
 // shipping takes in the ways of shipping that the call states.
-func (b *basket) shipping(list string) error {
-	names, err := b.f.elements(list)
+func (b *basket) shipping(x *reading, f *form, list string) error {
+	names, err := f.elements(list)
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		id, named, err := b.f.name(name + "[shipping_rate]")
+		id, named, err := f.name(name + "[shipping_rate]")
 		if err != nil {
 			return err
 		}
 		if !named {
-			r, err := b.f.rate(name + "[shipping_rate_data][fixed_amount]")
+			r, err := f.rate(name + "[shipping_rate_data][fixed_amount]")
 			if err != nil {
 				return err
 			}
 			b.ship(r)
 			continue
 		}
-		known, err := b.look("/v1/shipping_rates/"+id, "shipping_rate", id)
+		known, err := b.look(x, "/v1/shipping_rates/"+id, "shipping_rate", id)
 		if err != nil {
 			return err
 		}

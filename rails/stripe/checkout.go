@@ -25,16 +25,16 @@ func createSession(x *reading, f *form) (effect, error) {
 	if err != nil {
 		return effect{}, err
 	}
-	b, err := newBasket(x, f)
+	b, err := newBasket(f)
 	if err != nil {
 		return effect{}, err
 	}
 	// Until 2022 a session could ask for plans in place of items.
 	b.dark = f.isHash("subscription_data[items]") || !f.isHash("line_items")
-	if err := b.stated(); err != nil {
+	if err := b.stated(x, f); err != nil {
 		return effect{}, err
 	}
-	return b.ask(payee, "")
+	return b.ask(x, payee, "")
 }
 
 // createLink reads a payment link.
@@ -43,25 +43,25 @@ func createLink(x *reading, f *form) (effect, error) {
 	if err != nil {
 		return effect{}, err
 	}
-	b, err := newBasket(x, f)
+	b, err := newBasket(f)
 	if err != nil {
 		return effect{}, err
 	}
-	if err := b.stated(); err != nil {
+	if err := b.stated(x, f); err != nil {
 		return effect{}, err
 	}
-	return b.ask(payee, "")
+	return b.ask(x, payee, "")
 }
 
 // stated puts in all that a call states.
-func (b *basket) stated() error {
-	if err := b.items("line_items"); err != nil {
+func (b *basket) stated(x *reading, f *form) error {
+	if err := b.items(x, f, "line_items"); err != nil {
 		return err
 	}
-	if err := b.items("optional_items"); err != nil {
+	if err := b.items(x, f, "optional_items"); err != nil {
 		return err
 	}
-	return b.shipping("shipping_options")
+	return b.shipping(x, f, "shipping_options")
 }
 
 // updateSession re-prices an open session: it asks for the whole of it anew. Items
@@ -94,17 +94,17 @@ func updateAsk(x *reading, f *form, collection, object string, whole bool) (effe
 	if err != nil {
 		return effect{}, err
 	}
-	b, err := newBasket(x, f)
+	b, err := newBasket(f)
 	if err != nil {
 		return effect{}, err
 	}
 	target := "/v1/" + collection + x.id + "?expand[]=line_items"
-	was, err := b.look(target, object, x.id)
+	was, err := b.look(x, target, object, x.id)
 	if err != nil {
 		return effect{}, err
 	}
 	if was == nil {
-		return b.ask(payee, collection+x.id)
+		return b.ask(x, payee, collection+x.id)
 	}
 	if b.unit, err = was.currency(); err != nil {
 		return effect{}, err
@@ -114,20 +114,20 @@ func updateAsk(x *reading, f *form, collection, object string, whole bool) (effe
 			return effect{}, err
 		}
 	}
-	for _, take := range []func() error{
-		func() error { return b.changed(was, whole) },
-		func() error { return b.optional(was) },
-		func() error { return b.shipped(was) },
-	} {
-		if err := take(); err != nil {
-			return effect{}, err
-		}
+	if err := b.changed(x, f, was, whole); err != nil {
+		return effect{}, err
 	}
-	return b.ask(payee, collection+x.id)
+	if err := b.optional(x, f, was); err != nil {
+		return effect{}, err
+	}
+	if err := b.shipped(x, f, was); err != nil {
+		return effect{}, err
+	}
+	return b.ask(x, payee, collection+x.id)
 }
 
 // changed puts in the items of what is updated as the call leaves them.
-func (b *basket) changed(was *fact, whole bool) error {
+func (b *basket) changed(x *reading, f *form, was *fact, whole bool) error {
 	list, err := was.inner("line_items", "list")
 	if err != nil {
 		return err
@@ -136,18 +136,18 @@ func (b *basket) changed(was *fact, whole bool) error {
 		b.dark = true
 		return nil
 	}
-	names, err := b.f.elements("line_items")
+	names, err := f.elements("line_items")
 	if err != nil {
 		return err
 	}
 	named := map[string]string{} // element by the id of the item that it changes
 	for _, name := range names {
-		id, present, err := b.f.name(name + "[id]")
+		id, present, err := f.name(name + "[id]")
 		switch {
 		case err != nil:
 			return err
 		case !present:
-			err = b.item(name)
+			err = b.item(x, f, name)
 		case named[id] != "":
 			err = rails.Refusef(spend.Ambiguous, name, "two elements of line_items name the item %.80q", id)
 		}
@@ -167,7 +167,7 @@ func (b *basket) changed(was *fact, whole bool) error {
 		if !ok && whole && len(names) > 0 {
 			continue
 		}
-		if err := b.kept(item, name); err != nil {
+		if err := b.kept(x, f, item, name); err != nil {
 			return err
 		}
 	}
@@ -176,21 +176,21 @@ func (b *basket) changed(was *fact, whole bool) error {
 }
 
 // kept puts in one item that was there, with what the element of that name changes.
-func (b *basket) kept(item *fact, name string) error {
+func (b *basket) kept(x *reading, f *form, item *fact, name string) error {
 	many, err := item.most()
 	if err != nil {
 		return err
 	}
 	if name != "" {
-		if many, err = b.f.most(name, many); err != nil {
+		if many, err = f.most(name, many); err != nil {
 			return err
 		}
-		_, anew, err := b.f.scalar(name + "[price]")
+		_, anew, err := f.scalar(name + "[price]")
 		if err != nil {
 			return err
 		}
-		if anew || b.f.isHash(name+"[price_data]") {
-			return b.repriced(name, many)
+		if anew || f.isHash(name+"[price_data]") {
+			return b.repriced(x, f, name, many)
 		}
 	}
 	price, err := item.inner("price", "price")
@@ -201,18 +201,18 @@ func (b *basket) kept(item *fact, name string) error {
 }
 
 // repriced puts in one item that was there at the price that the call gives it.
-func (b *basket) repriced(name string, many int64) error {
-	id, named, err := b.f.name(name + "[price]")
+func (b *basket) repriced(x *reading, f *form, name string, many int64) error {
+	id, named, err := f.name(name + "[price]")
 	if err != nil {
 		return err
 	}
-	if named && b.f.isHash(name+"[price_data]") {
+	if named && f.isHash(name+"[price_data]") {
 		return rails.Refusef(spend.Ambiguous, name, "%s names a price and states one; send one of them", name)
 	}
 	if named {
-		return b.priced(id, many)
+		return b.priced(x, id, many)
 	}
-	r, err := b.f.rate(name + "[price_data]")
+	r, err := f.rate(name + "[price_data]")
 	if err == nil {
 		b.add(r, many)
 	}
@@ -220,9 +220,9 @@ func (b *basket) repriced(name string, many int64) error {
 }
 
 // optional puts in the optional items: those of the call, if it has any to say.
-func (b *basket) optional(was *fact) error {
-	if b.f.states("optional_items") {
-		return b.items("optional_items")
+func (b *basket) optional(x *reading, f *form, was *fact) error {
+	if f.states("optional_items") {
+		return b.items(x, f, "optional_items")
 	}
 	for _, v := range was.get("optional_items").Array() {
 		item, err := objectOf(v)
@@ -233,7 +233,7 @@ func (b *basket) optional(was *fact) error {
 		if err != nil {
 			return err
 		}
-		if err := b.priced(item.text("price"), many); err != nil {
+		if err := b.priced(x, item.text("price"), many); err != nil {
 			return err
 		}
 	}
@@ -241,9 +241,9 @@ func (b *basket) optional(was *fact) error {
 }
 
 // shipped takes in the ways of shipping: those of the call, if it has any to say.
-func (b *basket) shipped(was *fact) error {
-	if b.f.states("shipping_options") {
-		return b.shipping("shipping_options")
+func (b *basket) shipped(x *reading, f *form, was *fact) error {
+	if f.states("shipping_options") {
+		return b.shipping(x, f, "shipping_options")
 	}
 	for _, v := range was.get("shipping_options").Array() {
 		option, err := objectOf(v)

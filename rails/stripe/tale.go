@@ -255,19 +255,18 @@ func (t *tale) isOn(in *spend.Intent, object *fact) bool {
 		return true
 	}
 	id := in.Object[strings.LastIndexByte(in.Object, '/')+1:]
-	said := false
+	names := false // an object
 	for _, field := range strings.Fields(t.of) {
-		if of, err := object.referred(field); err != nil {
+		of, err := object.referred(field)
+		if err != nil {
 			return false
-		} else if of == id {
-			return true
-		} else if of != "" && field != "id" {
-			said = true
 		}
+		if of == id {
+			return true
+		}
+		names = names || of != ""
 	}
-	// What names nothing but itself, where it could name another, proves nothing wrong
-	// unless that is what it should have been.
-	return !said && !isAmong(t.of, "id")
+	return !names
 }
 
 // moved returns what the object says was moved, the zero Amount where it says none.

@@ -81,29 +81,6 @@ func (r *Rail) Trace(s rails.Sent, facts []rails.Fact) (spend.Outcome, []rails.L
 	return found.outcome(), nil, nil
 }
 
-// eventsOf names the events that tell how a call of the operation ended; none for
-// an operation that is not traced.
-func eventsOf(operation string) []string {
-	switch operation {
-	case "payment_intents.create", "payment_intents.confirm", "payment_intents.capture", "payment_intents.increment_authorization":
-		return []string{
-			"payment_intent.succeeded", "payment_intent.processing", "payment_intent.requires_action",
-			"payment_intent.amount_capturable_updated", "payment_intent.payment_failed",
-		}
-	case "charges.create":
-		return []string{"charge.succeeded", "charge.pending", "charge.failed"}
-	case "charges.capture":
-		return []string{"charge.captured"}
-	case "refunds.create":
-		return []string{"refund.created"}
-	case "transfers.create":
-		return []string{"transfer.created"}
-	case "payouts.create":
-		return []string{"payout.created"}
-	}
-	return nil
-}
-
 func eventsTarget(s rails.Sent, kinds []string, after string) string {
 	q := "/v1/events?limit=100&created[gte]=" + strconv.FormatInt(s.Began.Add(-tracedBefore).Unix(), 10) +
 		"&created[lte]=" + strconv.FormatInt(s.Began.Add(tracedAfter).Unix(), 10)
@@ -166,8 +143,7 @@ func (t *trace) event(s rails.Sent, event *fact) error {
 	switch {
 	case o.Receipt.TransactionID == "" || !isOn(s.Intent, object):
 		t.foreign = true
-	case event.text("type") == "payment_intent.payment_failed" && object.text("status") == "requires_payment_method",
-		o.Result == spend.DidNot:
+	case hasFailed(event.text("type"), object.text("status")), o.Result == spend.DidNot:
 		o.Result, o.Why, o.Receipt.Amount = spend.DidNot, spend.UpstreamFailed, spend.Amount{}
 		t.failed = append(t.failed, o)
 	case o.Result == spend.Happened:
