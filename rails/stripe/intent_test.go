@@ -68,6 +68,9 @@ func TestLookedUpAmounts(t *testing.T) {
 		"a confirmation of one that succeeded is judged like any other": {
 			path: "/v1/payment_intents/pi_1/confirm", fact: "payment_intent",
 			kind: spend.Charge, amount: "2000 EUR", payee: "acct_7", object: "payment_intents/pi_1"},
+		"a confirmation of a part is judged as one of the whole": {
+			path: "/v1/payment_intents/pi_1/confirm", body: "amount_to_confirm=1999", fact: "payment_intent_unconfirmed",
+			kind: spend.Charge, amount: "2000 EUR", object: "payment_intents/pi_1"},
 		"a capture spends what can be captured": {
 			path: "/v1/payment_intents/pi_1/capture", fact: "payment_intent_authorized",
 			kind: spend.Charge, amount: "1800 EUR", payee: "acct_7", object: "payment_intents/pi_1"},
@@ -151,6 +154,7 @@ func TestFactsThatDoNotServe(t *testing.T) {
 		"a capture of nothing is refused":         {path: "/v1/payment_intents/pi_1/capture", fact: "payment_intent"},
 		"a capture of a captured charge":          {path: "/v1/charges/ch_1/capture", fact: "charge"},
 		"a refund of a refunded charge":           {path: "/v1/refunds", body: "charge=ch_1", fact: "charge", edits: []string{`"amount_refunded": 0`, `"amount_refunded": 5000`}},
+		"a confirmation of more than there is":    {path: confirm, body: "amount_to_confirm=2001", fact: "payment_intent"},
 		"an increment to the same total":          {path: "/v1/payment_intents/pi_1/increment_authorization", body: "amount=2000", fact: "payment_intent_authorized"},
 		"an increment to a lower total":           {path: "/v1/payment_intents/pi_1/increment_authorization", body: "amount=1", fact: "payment_intent_authorized"},
 		"a stated amount off the currency's grid": {path: "/v1/refunds", body: "charge=ch_1&amount=15", fact: "charge", edits: []string{`"usd"`, `"kwd"`}},

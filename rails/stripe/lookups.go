@@ -33,12 +33,17 @@ func (x *reading) paymentIntent() (*fact, effect, error) {
 }
 
 // confirmPaymentIntent spends the amount of the payment intent, in whatever
-// status it is: Stripe refuses what cannot be confirmed.
+// status it is: Stripe refuses what cannot be confirmed. amount_to_confirm takes less
+// of it, and is not relied upon to.
 func confirmPaymentIntent(x *reading, f *form) (effect, error) {
-	for _, name := range []string{"amount", "amount_to_confirm", "currency"} {
+	for _, name := range []string{"amount", "currency"} {
 		if err := f.refuse(name, "a confirmation takes it from the payment intent"); err != nil {
 			return effect{}, err
 		}
+	}
+	part, _, err := f.number("amount_to_confirm")
+	if err != nil {
+		return effect{}, err
 	}
 	pi, e, err := x.paymentIntent()
 	if err != nil || pi == nil {
@@ -47,6 +52,9 @@ func confirmPaymentIntent(x *reading, f *form) (effect, error) {
 	n, err := pi.integer("amount")
 	if err != nil {
 		return effect{}, err
+	}
+	if part > n {
+		return effect{}, rails.Refusef(spend.Malformed, "amount_to_confirm", "amount_to_confirm is %d, more than the %d of the payment intent", part, n)
 	}
 	return e.worth(pi, n)
 }
