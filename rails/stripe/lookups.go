@@ -12,7 +12,7 @@ import (
 // look returns the looked-up object, or nil while it is due.
 func (x *reading) look(target, object, id string) (*fact, error) {
 	for _, f := range x.facts {
-		if f.Lookup.Target == target {
+		if f.Lookup == (rails.Lookup{Target: target}) {
 			return readFact(f, object, id)
 		}
 	}
