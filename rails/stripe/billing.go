@@ -55,6 +55,60 @@ func billed(e effect, err error) (effect, error) {
 	return e, err
 }
 
+// billing makes out what an operation of billing does; ok is false for any other one.
+func (x *reading) billing(f *form) (e effect, ok bool, err error) {
+	switch x.op.name {
+	case "invoices.create":
+		e, err = createInvoice(x, f)
+	case "invoices.update":
+		e, err = updateInvoice(x, f)
+	case "invoices.finalize":
+		e, err = finalizeInvoice(x, f)
+	case "invoices.pay":
+		e, err = payInvoice(x, f)
+	case "invoices.send":
+		e, err = sendInvoice(x, f)
+	case "invoices.add_lines", "invoices.update_lines", "invoices.lines.update":
+		e, err = writeLines(x, f)
+	case "invoices.remove_lines":
+		e, err = removeLines(x, f)
+	case "invoiceitems.create":
+		e, err = createInvoiceItem(x, f)
+	case "invoiceitems.update":
+		e, err = updateInvoiceItem(x, f)
+	case "invoiceitems.delete":
+		e, err = deleteInvoiceItem(x, f)
+	case "subscriptions.create":
+		e, err = createSubscription(x, f)
+	case "subscriptions.update":
+		e, err = updateSubscription(x, f)
+	case "subscriptions.resume":
+		e, err = resumeSubscription(x, f)
+	case "subscriptions.cancel":
+		e, err = cancelSubscription(x, f)
+	case "subscription_items.create":
+		e, err = createSubscriptionItem(x, f)
+	case "subscription_items.update":
+		e, err = updateSubscriptionItem(x, f)
+	case "subscription_items.delete":
+		e, err = deleteSubscriptionItem(x, f)
+	case "subscription_schedules.create":
+		e, err = createSchedule(x, f)
+	case "subscription_schedules.update":
+		e, err = updateSchedule(x, f)
+	case "subscription_schedules.cancel":
+		e, err = cancelSchedule(x, f)
+	case "quotes.accept":
+		e, err = acceptQuote(x, f)
+	case "credit_notes.create":
+		e, err = createCreditNote(x, f)
+	default:
+		return effect{}, false, nil
+	}
+	e, err = billed(e, err)
+	return e, true, err
+}
+
 // maxLookups is how many lookups the caller makes for one call.
 const maxLookups = 3
 
@@ -104,12 +158,15 @@ func arms(object, payee string) effect {
 	return e
 }
 
+// touches is a write on an object that moves nothing by itself.
+func touches(object string) effect { return effect{class: spend.Other, object: object} }
+
 // moving completes e: a charge of n, a credit of -n to whom it is for, or nothing.
 func (e effect) moving(unit string, n int64, customer string) effect {
 	leg := e.legs[0]
 	switch {
 	case n == 0:
-		return effect{class: spend.Other, object: e.object}
+		return touches(e.object)
 	case n < 0:
 		leg.Kind, leg.Payee, n = spend.Refund, customer, -n
 	}

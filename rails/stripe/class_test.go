@@ -37,7 +37,6 @@ func TestAClassDependsOnTheParameters(t *testing.T) {
 		"a checkout":                                  {"POST", "/v1/checkout/sessions", "mode=payment", spend.Spend, "2026-08-26.dahlia"},
 		"a checkout that saves a card":                {"POST", "/v1/checkout/sessions", "mode=setup", spend.Capability, "2026-08-26.dahlia"},
 		"a schedule canceled":                         {"POST", "/v1/subscription_schedules/sub_sched_1/cancel", "", spend.Spend, "2026-08-26.dahlia"},
-		"a schedule canceled without an invoice":      {"POST", "/v1/subscription_schedules/sub_sched_1/cancel", "invoice_now=false", spend.Other, "2026-08-26.dahlia"},
 		"a subscription canceled":                     {"DELETE", "/v1/subscriptions/sub_1", "", spend.Other, "2026-08-26.dahlia"},
 		"a subscription canceled and charged":         {"DELETE", "/v1/subscriptions/sub_1", "invoice_now=true", spend.Spend, "2026-08-26.dahlia"},
 		"a subscription paused":                       {"POST", "/v1/subscriptions/sub_1/pause", "type=x", spend.Other, "2026-08-26.dahlia"},

@@ -80,13 +80,13 @@ func (e effect) waiting(err error) (effect, error) {
 	if err != nil {
 		return e, err
 	}
-	return effect{class: spend.Other, object: e.object}, nil
+	return touches(e.object), nil
 }
 
 // updateInvoiceItem spends what the item comes to more than before.
 func updateInvoiceItem(x *reading, f *form) (effect, error) {
 	if f.known("description expand metadata period") == nil {
-		return x.touch("invoiceitems"), nil
+		return touches("invoiceitems/" + x.id), nil
 	}
 	item, e, done, err := x.invoiceItem()
 	if err != nil || done {

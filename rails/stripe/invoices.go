@@ -74,7 +74,7 @@ func (e effect) staged() effect {
 	if e.legs[0].Payee != "" {
 		return effect{class: spend.Capability, object: e.object}
 	}
-	return effect{class: spend.Other, object: e.object}
+	return touches(e.object)
 }
 
 // customer returns who is billed, and by which of two parameters the call says so.
@@ -277,7 +277,7 @@ func payInvoice(x *reading, f *form) (effect, error) {
 	}
 	elsewhere, _, err := f.scalar("paid_out_of_band")
 	if err != nil || elsewhere == "true" {
-		return x.touch("invoices"), err
+		return touches("invoices/" + x.id), err
 	}
 	invoice, err := x.invoice()
 	if err != nil {

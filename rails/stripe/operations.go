@@ -37,6 +37,11 @@ func (x *reading) effect(f *form) (effect, error) {
 			class = spend.Capability
 		}
 	}
+	if class != spend.Capability {
+		if e, ok, err := x.billing(f); ok {
+			return e, err
+		}
+	}
 	switch class {
 	case spend.Spend:
 		return x.spend(f)

@@ -32,9 +32,6 @@ func createSubscription(x *reading, f *form) (effect, error) {
 	if err != nil {
 		return effect{}, err
 	}
-	if customer == "" {
-		return effect{}, rails.Refusef(spend.Malformed, "customer", "customer is missing")
-	}
 	payee, err := f.given("transfer_data[destination]")
 	if err != nil {
 		return effect{}, err
@@ -42,6 +39,9 @@ func createSubscription(x *reading, f *form) (effect, error) {
 	e := arms("customers/"+customer, payee)
 	if err := f.known(words + " " + subscribed); err != nil {
 		return e, err
+	}
+	if customer == "" {
+		return effect{}, rails.Refusef(spend.Malformed, "customer", "customer is missing")
 	}
 	b, err := x.bill(f, "items", "add_invoice_items")
 	if err != nil {
@@ -156,7 +156,7 @@ func updateSubscription(x *reading, f *form) (effect, error) {
 		harmless += " pause_collection"
 	}
 	if f.known(harmless) == nil {
-		return effect{class: spend.Other, object: "subscriptions/" + id}, nil
+		return touches("subscriptions/" + id), nil
 	}
 	payee, err := f.given("transfer_data[destination]")
 	if err != nil {
@@ -387,7 +387,7 @@ func cancelSubscription(x *reading, f *form) (effect, error) {
 		return effect{}, err
 	}
 	if !billed && !prorated {
-		return effect{class: spend.Other, object: "subscriptions/" + id}, nil
+		return touches("subscriptions/" + id), nil
 	}
 	e := arms("subscriptions/"+id, "")
 	if err := f.known("at_period_end cancellation_details expand invoice_now prorate"); err != nil {
