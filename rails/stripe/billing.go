@@ -51,8 +51,10 @@ func billed(e effect, err error) (effect, error) {
 		return e, nil
 	case errors.As(err, &u):
 		return effect{class: spend.Unrecognised, object: e.object}, nil
+	case err != nil:
+		return effect{}, err
 	}
-	return e, err
+	return e, nil
 }
 
 // billing makes out what an operation of billing does; ok is false for any other one.
@@ -256,6 +258,9 @@ func (f *form) known(names string) error {
 	}
 	return nil
 }
+
+// only reports whether the call has parameters, and none but those named.
+func (f *form) only(names string) bool { return len(f.all) > 0 && f.known(names) == nil }
 
 // isAmong reports whether names, parted by spaces, hold name.
 func isAmong(names, name string) bool {

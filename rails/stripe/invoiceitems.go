@@ -85,7 +85,7 @@ func (e effect) waiting(err error) (effect, error) {
 
 // updateInvoiceItem spends what the item comes to more than before.
 func updateInvoiceItem(x *reading, f *form) (effect, error) {
-	if f.known("description expand metadata period") == nil {
+	if f.only("description expand metadata period") {
 		return touches("invoiceitems/" + x.id), nil
 	}
 	item, e, done, err := x.invoiceItem()

@@ -181,7 +181,7 @@ func updateInvoice(x *reading, f *form) (effect, error) {
 		return effect{}, err
 	}
 	e := arms("invoices/"+x.id, payee)
-	if f.known(words) == nil {
+	if f.only(words) {
 		return e.staged(), nil
 	}
 	if advances, err := f.advances(true); err != nil || !advances {

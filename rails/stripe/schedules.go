@@ -46,7 +46,7 @@ func createSchedule(x *reading, f *form) (effect, error) {
 // updateSchedule spends one period of each phase that it writes.
 func updateSchedule(x *reading, f *form) (effect, error) {
 	e := arms("subscription_schedules/"+x.id, "")
-	if f.known("expand metadata") == nil {
+	if f.only("expand metadata") {
 		return e.waiting(nil)
 	}
 	if err := f.known(scheduled); err != nil {

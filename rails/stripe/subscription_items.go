@@ -37,7 +37,7 @@ func itemNames() map[string]string {
 
 // updateSubscriptionItem spends one period of the subscription as it is then.
 func updateSubscriptionItem(x *reading, f *form) (effect, error) {
-	if f.known("expand metadata") == nil {
+	if f.only("expand metadata") {
 		return touches("subscription_items/" + x.id), nil
 	}
 	return x.ofItem(f, change{id: x.id})

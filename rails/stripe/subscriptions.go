@@ -155,7 +155,7 @@ func updateSubscription(x *reading, f *form) (effect, error) {
 	if f.sets("pause_collection[behavior]") && !f.sets("pause_collection[resumes_at]") {
 		harmless += " pause_collection"
 	}
-	if f.known(harmless) == nil {
+	if f.only(harmless) {
 		return touches("subscriptions/" + id), nil
 	}
 	payee, err := f.given("transfer_data[destination]")
@@ -386,12 +386,12 @@ func cancelSubscription(x *reading, f *form) (effect, error) {
 	if err != nil {
 		return effect{}, err
 	}
-	if !billed && !prorated {
-		return touches("subscriptions/" + id), nil
-	}
 	e := arms("subscriptions/"+id, "")
 	if err := f.known("at_period_end cancellation_details expand invoice_now prorate"); err != nil {
 		return e, err
+	}
+	if !billed && !prorated {
+		return e.waiting(nil)
 	}
 	return x.canceled(e, id, prorated)
 }
