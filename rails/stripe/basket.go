@@ -378,7 +378,7 @@ func (o *fact) rate(unit string) (r rate, known bool, err error) {
 			return rate{}, false, fmt.Errorf("read divide_by of %s: it is no divisor: %w", o.what(), spend.Unavailable)
 		}
 	}
-	if from.has("custom_unit_amount") {
+	if from.has("custom_unit_amount") && !from.has("unit_amount") {
 		chosen, err := objectOf(from.get("custom_unit_amount"))
 		if err != nil || !chosen.has("maximum") {
 			return rate{}, false, nil //nolint:nilerr // the payer chooses without a maximum

@@ -3,10 +3,6 @@ package stripe
 import (
 	"errors"
 	"fmt"
-	"math"
-	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/outgo/outgo/engine/spend"
 	"github.com/outgo/outgo/rails"
@@ -111,9 +107,6 @@ func (x *reading) billing(f *form) (e effect, ok bool, err error) {
 	return e, true, err
 }
 
-// maxLookups is how many lookups the caller makes for one call.
-const maxLookups = 3
-
 // need asks for one more lookup.
 func (x *reading) need(l rails.Lookup) error {
 	if len(x.facts) >= maxLookups {
@@ -188,15 +181,6 @@ func (o *fact) boolean(name string) (bool, error) {
 	return false, fmt.Errorf("read %s of %s: it is neither true nor false: %w", name, o.what(), spend.Unavailable)
 }
 
-// signed returns a field that is a whole number within int64.
-func (o *fact) signed(name string) (int64, error) {
-	n, err := strconv.ParseInt(string(o.members.value(name)), 10, 64)
-	if err != nil || n == math.MinInt64 {
-		return 0, fmt.Errorf("read %s of %s: it is no whole number: %w", name, o.what(), spend.Unavailable)
-	}
-	return n, nil
-}
-
 // list returns the objects of a field that is a list, or of a whole reply that is one.
 // A list that goes on is unclear.
 func (o *fact) list(object string) ([]*fact, error) {
@@ -262,35 +246,21 @@ func (f *form) known(names string) error {
 // only reports whether the call has parameters, and none but those named.
 func (f *form) only(names string) bool { return len(f.all) > 0 && f.known(names) == nil }
 
-// isAmong reports whether names, parted by spaces, hold name.
-func isAmong(names, name string) bool {
-	return slices.Contains(strings.Fields(names), name)
-}
-
-// elements returns the names of the elements of a numbered list, in their order:
-// "items[0]", "items[1]". Each may have no parameters but those named.
-func (f *form) elements(list, names string) ([]string, error) {
-	if _, _, err := f.scalar(list); err != nil && !f.isHash(list) {
+// objects returns the names of the elements of a list, which may have no parameters
+// but those named.
+func (f *form) objects(list, names string) ([]string, error) {
+	all, err := f.elements(list)
+	if err != nil {
 		return nil, err
 	}
-	var all []string
 	for i := range f.all {
 		p := &f.all[i]
-		if p.name == list && p.value != "" {
-			return nil, rails.Refusef(spend.Malformed, list, "the parameter %q must be a numbered list", list)
-		}
 		if !p.isWithin(list) {
 			continue
 		}
-		index, rest := cutSub(p.name[len(list):])
-		if !isIndex(index) || rest == "" {
-			return nil, rails.Refusef(spend.Malformed, list, "the parameter %q must be a numbered list of objects", list)
-		}
+		_, rest := cutSub(p.name[len(list):])
 		if name, _ := cutSub(rest); !isAmong(names, name) {
 			return nil, unclear("it has a parameter " + p.name)
-		}
-		if at := list + "[" + index + "]"; !slices.Contains(all, at) {
-			all = append(all, at)
 		}
 	}
 	return all, nil

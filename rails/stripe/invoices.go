@@ -317,7 +317,7 @@ func writeLines(x *reading, f *form) (effect, error) {
 	if x.id2 != "" {
 		err = f.known(itemized + " expand")
 	} else if err = f.known("expand invoice_metadata lines"); err == nil {
-		places, err = f.elements("lines", itemized)
+		places, err = f.objects("lines", itemized)
 	}
 	if err != nil {
 		return e, err

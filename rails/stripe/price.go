@@ -1,7 +1,6 @@
 package stripe
 
 import (
-	"fmt"
 	"math/big"
 	"strings"
 
@@ -175,76 +174,6 @@ func (o *fact) isManifold() bool {
 	return false
 }
 
-// in returns what one costs in a unit, and of how many that is the price.
-func (o *fact) in(unit string) (each *big.Rat, pack int64, err error) {
-	if o.has("billing_scheme") && o.text("billing_scheme") != "per_unit" {
-		return nil, 0, unclear(o.what() + " has tiers")
-	}
-	usage := o
-	if o.has("recurring") {
-		if usage, err = objectOf(o.get("recurring")); err != nil {
-			return nil, 0, fmt.Errorf("read recurring of %s: %w: %w", o.what(), err, spend.Unavailable)
-		}
-	}
-	if usage.has("usage_type") && usage.text("usage_type") != "licensed" {
-		return nil, 0, unclear(o.what() + " is by usage")
-	}
-	if pack, err = o.pack(); err != nil {
-		return nil, 0, err
-	}
-	own, err := o.currency()
-	if err != nil {
-		return nil, 0, err
-	}
-	from := o
-	if own != unit {
-		options, err := objectOf(o.get("currency_options"))
-		if err == nil {
-			from, err = objectOf(options.get(strings.ToLower(unit)))
-		}
-		if err != nil {
-			return nil, 0, rails.Refusef(spend.Malformed, "currency", "the %s is in %s, and not in %s", o.what(), own, unit)
-		}
-	}
-	each, err = from.each(o.what())
-	return each, pack, err
-}
-
-// pack returns how many units are sold at once.
-func (o *fact) pack() (int64, error) {
-	for _, name := range []string{"transform_quantity", "transform_usage"} {
-		if !o.has(name) {
-			continue
-		}
-		n := int64(0)
-		transform, err := objectOf(o.get(name))
-		if err == nil {
-			n, err = transform.integer("divide_by")
-		}
-		if err != nil || n == 0 {
-			return 0, fmt.Errorf("read %s of %s: it does not say by how many: %w", name, o.what(), spend.Unavailable)
-		}
-		return n, nil
-	}
-	return 1, nil
-}
-
-// each returns the unit amount of a price, a plan, or one of a price's currencies.
-func (o *fact) each(what string) (*big.Rat, error) {
-	for _, name := range []string{"unit_amount", "amount"} {
-		if o.has(name) {
-			n, err := o.integer(name)
-			return new(big.Rat).SetInt64(n), err
-		}
-	}
-	for _, name := range []string{"unit_amount_decimal", "amount_decimal"} {
-		if n, ok := parseDecimal(o.text(name)); ok {
-			return n, nil
-		}
-	}
-	return nil, unclear(what + " has no fixed amount")
-}
-
 // isManifold reports whether nothing but the customer says in which currency the bill is.
 func (b *bill) isManifold() bool {
 	if b.unit != "" {
@@ -309,16 +238,22 @@ func (l *line) amount(unit string) (*big.Rat, error) {
 		_, err := money(sub(l.at, "amount"), amount.Num().Int64(), unit, spend.Charge)
 		return amount, err
 	}
-	each, pack, err := l.price.in(unit)
+	if l.price.has("usage_type") && l.price.text("usage_type") != "licensed" { // a plan's
+		return nil, unclear(l.price.what() + " is by usage")
+	}
+	r, known, err := l.price.rate(unit)
 	if err != nil {
 		return nil, err
 	}
-	packs := new(big.Rat).Quo(l.quantity, ratOf(pack))
-	if !packs.IsInt() && pack > 1 { // a pack that is begun may count whole
+	if !known {
+		return nil, unclear(l.price.what() + " has no fixed amount")
+	}
+	packs := new(big.Rat).Quo(l.quantity, ratOf(r.per))
+	if !packs.IsInt() && r.per > 1 { // a pack that is begun may count whole
 		up := new(big.Int).Div(packs.Num(), packs.Denom())
 		packs.SetInt(up.Add(up, big.NewInt(1)))
 	}
-	amount := packs.Mul(packs, each)
+	amount := packs.Mul(packs, new(big.Rat).SetFrac(r.each, unitParts()))
 	if !amount.IsInt() {
 		return nil, unclear("a price has fractions of the smallest unit")
 	}

@@ -76,7 +76,7 @@ func updateSchedule(x *reading, f *form) (effect, error) {
 
 // phases adds up what the phases of the call cost.
 func (x *reading) phases(f *form, e effect) (effect, error) {
-	places, err := f.elements("phases", phased)
+	places, err := f.objects("phases", phased)
 	if err != nil {
 		return e, err
 	}

@@ -73,14 +73,8 @@ func (x *reading) ofItem(f *form, c change) (effect, error) {
 	}
 	if line, err := found.asLine(); err != nil {
 		return e, err
-	} else if _, _, err := line.price.in(priceUnit(line.price)); c.deleted && err != nil {
-		return e, err // usage that is billed now
+	} else if _, known, err := line.price.rate(""); c.deleted && (err != nil || !known) {
+		return e, orUnclear(err, "what was used is billed now")
 	}
 	return x.amended(f, e, id, []change{c}, itemNames())
-}
-
-// priceUnit is the currency of a price, as far as it has one that is known.
-func priceUnit(price *fact) string {
-	unit, _ := price.currency() //nolint:errcheck // whoever reads the price in it meets the error
-	return unit
 }

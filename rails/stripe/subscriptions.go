@@ -92,7 +92,7 @@ func (x *reading) bill(f *form, periodic, once string) (b bill, err error) {
 		if list[0] == "" {
 			continue
 		}
-		places, err := f.elements(list[0], list[1])
+		places, err := f.objects(list[0], list[1])
 		if err != nil {
 			return b, err
 		}
@@ -166,7 +166,7 @@ func updateSubscription(x *reading, f *form) (effect, error) {
 	if err := f.known(words + " " + subscribed); err != nil {
 		return e, err
 	}
-	places, err := f.elements("items", item)
+	places, err := f.objects("items", item)
 	if err != nil {
 		return e, err
 	}
