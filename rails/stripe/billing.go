@@ -40,9 +40,6 @@ func billed(e effect, err error) (effect, error) {
 	var u unclear
 	switch {
 	case errors.As(err, &d):
-		if e.class != spend.Spend {
-			e = effect{class: spend.Spend, object: e.object, legs: []spend.Leg{{Kind: spend.Charge}}}
-		}
 		e.lookups = []rails.Lookup{rails.Lookup(d)}
 		return e, nil
 	case errors.As(err, &u):

@@ -51,7 +51,17 @@ func deleteSubscriptionItem(x *reading, f *form) (effect, error) {
 
 // ofItem looks up the subscription of the item in the path, on which the write counts.
 func (x *reading) ofItem(f *form, c change) (effect, error) {
+	behavior, _, err := f.scalar("proration_behavior")
+	if err != nil {
+		return effect{}, err
+	}
 	e := arms("subscription_items/"+x.id, "")
+	if err := f.known(ofItem); err != nil {
+		return e, err
+	}
+	if c.deleted && behavior != "always_invoice" {
+		return e.waiting(nil) // what is left to be charged is less
+	}
 	found, err := x.ask("/v1/subscription_items/"+x.id, "subscription_item", x.id)
 	if err != nil {
 		return e, err
@@ -61,16 +71,6 @@ func (x *reading) ofItem(f *form, c change) (effect, error) {
 		return e, err
 	}
 	e.object = "subscriptions/" + id
-	if err := f.known(ofItem); err != nil {
-		return e, err
-	}
-	behavior, _, err := f.scalar("proration_behavior")
-	if err != nil {
-		return e, err
-	}
-	if c.deleted && behavior != "always_invoice" {
-		return e.waiting(nil)
-	}
 	if line, err := found.asLine(); err != nil {
 		return e, err
 	} else if _, known, err := line.price.rate(""); c.deleted && (err != nil || !known) {
