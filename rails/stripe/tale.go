@@ -99,8 +99,14 @@ func taleOfBilling(operation string) (t tale, ok bool) {
 		return tale{objects: "invoice", of: "id", amount: "amount_remaining", done: "open paid"}, true
 	case "invoiceitems.create":
 		return tale{objects: "invoiceitem", amount: "amount"}, true
-	case "invoiceitems.update":
-		return tale{objects: "invoiceitem", of: "id", amount: "amount"}, true
+	case "invoices.add_lines", "invoices.update_lines", "invoices.remove_lines":
+		return tale{objects: "invoice", of: "id"}, true
+	case "invoices.lines.update":
+		return tale{objects: "line_item", of: "invoice"}, true
+	case "invoiceitems.update": // what it comes to now, and not what it was raised by
+		return tale{objects: "invoiceitem", of: "invoice customer"}, true
+	case "invoiceitems.delete":
+		return tale{objects: "invoiceitem"}, true
 	case "subscriptions.create":
 		return tale{objects: "subscription", done: subscribed, not: "incomplete_expired"}, true
 	case "subscriptions.update", "subscriptions.cancel", "subscriptions.pause", "subscriptions.resume", "subscriptions.attach_cadence":
