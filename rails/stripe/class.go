@@ -71,6 +71,8 @@ func (c *condition) met(all []pair, version string) bool {
 		case p.name != c.param:
 		case c.value != "":
 			return p.text() == c.value
+		case p.kind != jsonNone:
+			return p.kind != jsonBoolean || p.value != "false" // null may mean the default
 		default:
 			return p.text() != "" && p.text() != "false"
 		}

@@ -99,16 +99,17 @@ func money(param string, n int64, unit string, kind spend.LegKind) (spend.Amount
 	return spend.NewAmount(unit, n), nil
 }
 
-// number reads the parameter name as an amount; present is false without one.
+// number reads the parameter name as an amount; present is false without one. In JSON
+// it must be a number: text is not known to be taken for one.
 func (f *form) number(name string) (n int64, present bool, err error) {
-	value, present, err := f.scalar(name)
-	if err != nil || !present {
+	p, err := f.single(name)
+	if p == nil {
 		return 0, false, err
 	}
-	if f.json != nil && f.kindOf(name) != jsonNumber {
-		return 0, false, rails.Refusef(spend.Malformed, name, "%s is no number; send it without quotes", name)
+	if p.kind != jsonNone && p.kind != jsonNumber {
+		return 0, false, rails.Refusef(spend.Malformed, name, "%s must be a number, without quotes", name)
 	}
-	n, err = parseNumber(name, value)
+	n, err = parseNumber(name, p.text())
 	return n, true, err
 }
 

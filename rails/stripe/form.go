@@ -22,7 +22,8 @@ type form struct {
 	query, body []pair     // parts of all
 	all         []pair     // query, then body
 	tops        looks      // of the names without their brackets
-	json        *jsonValue // what body was made of; nil if the body is a form
+	json        *jsonValue // what body was made of, if that is JSON
+	parts       []byte     // a body that is not read
 }
 
 // usualPairs is how many parameters usual calls have at most.
@@ -58,6 +59,21 @@ func parseForm(room []pair, query, body string) (form, error) {
 		return form{}, err
 	}
 	return f, f.checkShape()
+}
+
+// parse reads the parameters of a call in the encoding that Stripe takes where it goes.
+// What stands in parts is left alone: a file moves nothing.
+func parse(room []pair, c *rails.Call) (form, error) {
+	switch mediaOf(c) {
+	case mediaJSON:
+		return parseJSON(c.Query, string(c.Body))
+	case mediaParts:
+		f, err := parseForm(room, c.Query, "")
+		f.parts = c.Body
+		return f, err
+	default:
+		return parseForm(room, c.Query, string(c.Body))
+	}
 }
 
 func countPairs(raw string) int {
@@ -226,22 +242,30 @@ func (f *form) refuseReserved() error {
 // scalar returns the value of the parameter name; null is none. A list or a hash of
 // that name is Malformed.
 func (f *form) scalar(name string) (value string, present bool, err error) {
+	p, err := f.single(name)
+	if p == nil {
+		return "", false, err
+	}
+	return p.text(), true, nil
+}
+
+// single returns the parameter name as scalar does, nil without one.
+func (f *form) single(name string) (*pair, error) {
 	if !f.mayHave(name) {
-		return "", false, nil
+		return nil, nil
 	}
 	for i := range f.all {
 		p := &f.all[i]
-		if p.name == name && p.kind < jsonNull {
-			return p.text(), true, nil
-		}
-		if p.name == name && p.kind == jsonNull {
-			return "", false, nil
-		}
-		if p.name == name || p.isWithin(name) {
-			return "", false, rails.Refusef(spend.Malformed, name, "the parameter %q must be a single value", name)
+		switch {
+		case p.name == name && p.kind < jsonNull:
+			return p, nil
+		case p.name == name && p.kind == jsonNull:
+			return nil, nil
+		case p.name == name, p.isWithin(name):
+			return nil, rails.Refusef(spend.Malformed, name, "the parameter %q must be a single value", name)
 		}
 	}
-	return "", false, nil
+	return nil, nil
 }
 
 // mayHave reports whether the parameter name could be there, in any form.
@@ -267,11 +291,18 @@ func (f *form) isHash(name string) bool {
 
 // appendCanonical appends all parameters sorted by name, elements of one list in
 // their order, so that an SDK's repeat in another order is the same call. No form
-// begins as a JSON object does.
+// begins as a JSON object does, and none holds the end of a line.
 func (f *form) appendCanonical(b []byte) []byte {
 	if f.json != nil {
 		return f.json.append(b, true)
 	}
+	if b = f.appendSorted(b); f.parts != nil {
+		b = append(append(b, '\n'), f.parts...)
+	}
+	return b
+}
+
+func (f *form) appendSorted(b []byte) []byte {
 	var room [64]int
 	order, size := room[:0], 32 // bytes, for a few escapes
 	for i := range f.all {

@@ -163,7 +163,7 @@ func (h *head) read(c *rails.Call) (err error) {
 	if err := f.check(); err != nil {
 		return err
 	}
-	if err := f.checkContent(len(c.Body)); err != nil {
+	if err := f.checkContent(mediaOf(c), len(c.Body)); err != nil {
 		return err
 	}
 	h.mode, h.key, h.version = modeOf(f[authorization].value), f[idempotencyKey].value, f[stripeVersion].value
@@ -202,22 +202,57 @@ func (f *fields) check() error {
 	return nil
 }
 
-// checkContent admits a body only as an uncompressed form. A call without a
-// body may leave the type out, and may not name another.
-func (f *fields) checkContent(size int) error {
+// The content types of bodies: Stripe reads no other.
+const (
+	mediaForm  = "application/x-www-form-urlencoded"
+	mediaJSON  = "application/json"
+	mediaParts = "multipart/form-data"
+)
+
+// mediaOf returns the content type that Stripe takes where a call goes: JSON under
+// /v2, a form under /v1 and elsewhere, and files in parts.
+func mediaOf(c *rails.Call) string {
+	switch {
+	case strings.HasPrefix(c.Path, "/v2/"):
+		return mediaJSON
+	case c.Path == "/v1/files" && c.Host == "files.stripe.com":
+		return mediaParts
+	default:
+		return mediaForm
+	}
+}
+
+// checkContent admits a body only uncompressed and of the content type media. A call
+// without a body may leave the type out, or name that of forms, as many clients do.
+func (f *fields) checkContent(media string, size int) error {
 	if f[contentEncoding].spelled > 0 {
-		return rails.Refusef(spend.UnrecognisedCall, "Content-Encoding", "compressed request bodies are not read; send the form as it is")
+		return rails.Refusef(spend.UnrecognisedCall, "Content-Encoding", "compressed request bodies are not read; send the body as it is")
 	}
 	value := f[contentType].value
-	if value == "" && size == 0 || value == "application/x-www-form-urlencoded" {
+	if value == "" && size == 0 || value == media && media != mediaParts {
+		return nil
+	}
+	if size == 0 && value == mediaForm {
 		return nil
 	}
 	kind, parameter, hasParameter := strings.Cut(strings.ToLower(value), ";")
-	if strings.TrimSpace(kind) != "application/x-www-form-urlencoded" ||
-		hasParameter && strings.TrimSpace(parameter) != "charset=utf-8" {
-		return rails.Refusef(spend.UnrecognisedCall, "Content-Type", "the content type %.80q is not read; use application/x-www-form-urlencoded", value)
+	kind, parameter = strings.TrimSpace(kind), strings.TrimSpace(parameter)
+	ok := !hasParameter || parameter == "charset=utf-8"
+	if media == mediaParts {
+		boundary, found := strings.CutPrefix(parameter, "boundary=")
+		ok = found && isBoundary(boundary)
+	}
+	if kind != media || !ok {
+		return rails.Refusef(spend.UnrecognisedCall, "Content-Type", "the content type %.80q is not read here; use %s", value, media)
 	}
 	return nil
+}
+
+// isBoundary reports whether s separates parts, and is not followed by another
+// parameter; see RFC 2046, section 5.1.1.
+func isBoundary(s string) bool {
+	s = strings.TrimPrefix(strings.TrimSuffix(s, `"`), `"`)
+	return s != "" && len(s) <= 70 && strings.Trim(s, "0123456789abcdefghijklmnopqrstuvwxyz'()+_,-./:=?") == ""
 }
 
 // modeOf reads the mode off the credential: the token of a Bearer, or the user

@@ -52,16 +52,6 @@ func (v *jsonValue) appendTo(pairs []pair, name string, base int) []pair {
 	return pairs
 }
 
-// kindOf says what the parameter name was in JSON.
-func (f *form) kindOf(name string) jsonKind {
-	for i := range f.all {
-		if f.all[i].name == name {
-			return f.all[i].kind
-		}
-	}
-	return jsonNone
-}
-
 // encodeBody returns what is sent in place of raw: raw itself where it is the one
 // encoding of what was read.
 func (f *form) encodeBody(raw []byte) []byte {

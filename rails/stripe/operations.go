@@ -2,6 +2,7 @@ package stripe
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/outgo/outgo/engine/spend"
 	"github.com/outgo/outgo/rails"
@@ -130,6 +131,9 @@ func (x *reading) spend(f *form) (effect, error) {
 		return updateCustomer(x, f)
 	case "customers.balance_transactions.create":
 		return adjustBalance(x, f)
+	}
+	if strings.HasPrefix(x.op.name, "v2.") {
+		return x.spendV2(f)
 	}
 	return x.evaluate(f)
 }
@@ -262,11 +266,12 @@ func chargePayee(f *form) (string, error) {
 
 // id reads the parameter name as an id of Stripe's; "" without one.
 func (f *form) id(name string) (string, error) {
-	value, present, err := f.scalar(name)
-	if err != nil || !present {
+	p, err := f.single(name)
+	if p == nil {
 		return "", err
 	}
-	if !isID(value) {
+	value := p.text()
+	if !isID(value) || p.kind != jsonNone && p.kind != jsonText {
 		return "", rails.Refusef(spend.Malformed, name, "%s is %.80q, which is no id of Stripe's", name, value)
 	}
 	return value, nil

@@ -102,7 +102,7 @@ func (r *Rail) Intent(c *rails.Call, facts []rails.Fact) (rails.Judgement, error
 		return rails.Judgement{}, rails.Refusef(spend.Malformed, "", "%s exists with test keys only, and this call's key is not one; use a key that begins with sk_test_ or rk_test_", op.name)
 	}
 	var room [usualPairs]pair
-	f, err := parseForm(room[:0], c.Query, string(c.Body))
+	f, err := parse(room[:0], c)
 	if err != nil {
 		return rails.Judgement{}, err
 	}
@@ -115,7 +115,7 @@ func (r *Rail) Intent(c *rails.Call, facts []rails.Fact) (rails.Judgement, error
 	in := &j.Intent
 	in.Mode, in.ActingAccount, in.Claims = h.mode, h.account, h.claims
 	// Bytes that equal the canonical encoding are the agent's own.
-	j.Query, j.Body, j.Canonical = encode(f.query, c.Query), encode(f.body, c.Body), f.appendCanonical(c.Room[:0])
+	j.Query, j.Body, j.Canonical = encode(f.query, c.Query), f.encodeBody(c.Body), f.appendCanonical(c.Room[:0])
 	j.Version = h.version
 	if c.Method != "GET" {
 		j.Key, j.KeyHeader, j.Replayable = h.key, "Idempotency-Key", replayable
