@@ -65,10 +65,10 @@ func payOutOfAccount(x *reading, f *form) (effect, error) {
 // exchanged completes a leg whose amount is in another currency than that of the
 // account, by what Stripe says that the account is debited.
 func (e effect) exchanged(from *fact, unit string) (effect, error) {
-	if from.within("fx_quote", "lock_status").Str != "active" {
+	if from.words("fx_quote.lock_status") != "active" {
 		return e.notUnderstood(), nil
 	}
-	debited, err := from.amount("from", "debited")
+	debited, err := from.amount("from.debited")
 	if err != nil || debited.Unit() != unit {
 		return e.notUnderstood(), err
 	}
@@ -107,14 +107,14 @@ func changePayoutIntent(x *reading, f *form) (effect, error) {
 	}
 	leg := &e.legs[0]
 	for _, name := range []string{"recipient", "payout_method"} {
-		if id := o.within("to", name).Str; leg.Payee == "" && isID(id) {
+		if id := o.words("to." + name); leg.Payee == "" && isID(id) {
 			leg.Payee = id
 		}
 	}
 	if leg.Amount, err = o.amount("amount"); err != nil {
 		return effect{}, err
 	}
-	from, ok := parseCurrency(o.within("from", "currency").Str)
+	from, ok := parseCurrency(o.words("from.currency"))
 	if !ok {
 		return effect{}, fmt.Errorf("read from.currency of %s: it is not in Stripe's table: %w", o.what(), spend.Unavailable)
 	}
@@ -195,9 +195,13 @@ func closeAccount(x *reading, f *form) (effect, error) {
 // currency, without those of which there is nothing.
 func (o *fact) balances() ([]spend.Amount, error) {
 	var sums []spend.Amount
-	for _, name := range []string{"available", "inbound_pending"} {
+	for _, name := range []string{"balance.available", "balance.inbound_pending"} {
+		in, last := o.at(name)
+		if in == nil || !in.get(last).IsObject() {
+			return nil, fmt.Errorf("read %s of %s: it is no map of amounts: %w", name, o.what(), spend.Unavailable)
+		}
 		var err error
-		o.within("balance", name).ForEach(func(_, each gjson.Result) bool {
+		in.get(last).ForEach(func(_, each gjson.Result) bool {
 			var in *fact
 			var amount spend.Amount
 			if in, err = objectOf(each); err == nil {
@@ -214,8 +218,8 @@ func (o *fact) balances() ([]spend.Amount, error) {
 			sums[i], err = sums[i].Add(amount)
 			return err == nil
 		})
-		if err != nil || !o.within("balance", name).IsObject() {
-			return nil, fmt.Errorf("read balance.%s of %s: it is no map of amounts: %w", name, o.what(), spend.Unavailable)
+		if err != nil {
+			return nil, fmt.Errorf("read %s of %s: %w: %w", name, o.what(), err, spend.Unavailable)
 		}
 	}
 	slices.SortFunc(sums, func(a, b spend.Amount) int { return cmp.Compare(a.Unit(), b.Unit()) })

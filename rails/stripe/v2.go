@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/tidwall/gjson"
-
 	"github.com/outgo/outgo/engine/spend"
 	"github.com/outgo/outgo/rails"
 )
@@ -88,8 +86,8 @@ func commitBillingIntent(x *reading) (effect, error) {
 		e.lookups = []rails.Lookup{{Target: target}}
 		return e, nil
 	}
-	unit, known := parseCurrency(o.within("amount_details", "currency").Str)
-	n, err := strconv.ParseInt(o.within("amount_details", "total").Str, 10, 64)
+	unit, known := parseCurrency(o.words("amount_details.currency"))
+	n, err := strconv.ParseInt(o.words("amount_details.total"), 10, 64)
 	if !known || err != nil || n <= 0 {
 		return e.notUnderstood(), nil
 	}
@@ -97,28 +95,19 @@ func commitBillingIntent(x *reading) (effect, error) {
 	return e, nil
 }
 
-// within returns the value in objects within one another, in which every name must stand
-// once; null where there is none.
-func (o *fact) within(path ...string) gjson.Result {
-	for len(path) > 1 {
-		in, err := objectOf(o.get(path[0]))
-		if err != nil {
-			return gjson.Result{}
-		}
-		o, path = in, path[1:]
+// amount returns the amount at a path. It must be positive.
+func (o *fact) amount(path string) (spend.Amount, error) {
+	in, name := o.at(path)
+	if in == nil {
+		return spend.Amount{}, fmt.Errorf("read %s of %s: it is not there: %w", path, o.what(), spend.Unavailable)
 	}
-	return o.get(path[0])
-}
-
-// amount returns an amount in objects within one another. It must be positive.
-func (o *fact) amount(path ...string) (spend.Amount, error) {
-	in, err := objectOf(o.within(path...))
+	of, err := objectOf(in.get(name))
 	if err != nil {
-		return spend.Amount{}, fmt.Errorf("read %v of %s: %w: %w", path, o.what(), err, spend.Unavailable)
+		return spend.Amount{}, fmt.Errorf("read %s of %s: %w: %w", path, o.what(), err, spend.Unavailable)
 	}
-	amount, err := in.valued(o)
+	amount, err := of.valued(o)
 	if err == nil && amount.Sign() <= 0 {
-		err = fmt.Errorf("read %v of %s: it is nothing: %w", path, o.what(), spend.Unavailable)
+		err = fmt.Errorf("read %s of %s: it is nothing: %w", path, o.what(), spend.Unavailable)
 	}
 	return amount, err
 }
