@@ -91,6 +91,37 @@ func TestWhatIsToldOfAPaymentIsCountedOnce(t *testing.T) {
 	}
 }
 
+func TestAnotherPayeeOrMerchantThanWasJudgedIsFlagged(t *testing.T) {
+	told := func(payee, merchant string) spend.Outcome {
+		o := paid(1000)
+		o.Receipt.Payee, o.Merchant = payee, merchant
+		return o
+	}
+	for name, c := range map[string]struct {
+		payee, merchant string // as judged
+		told            spend.Outcome
+		flags           []spend.Anomaly
+	}{
+		"the same payee and merchant": {"acct_1", "aws", told("acct_1", "AWS EMEA"), nil},
+		"nobody is named":             {"acct_1", "aws", told("", ""), nil},
+		"nobody was judged":           {"", "", told("acct_1", "aws"), nil},
+		"another payee":               {"acct_1", "", told("acct_2", ""), []spend.Anomaly{spend.PayeeMismatch}},
+		"another merchant":            {"acct_1", "aws", told("acct_1", "casino.example"), []spend.Anomaly{spend.MerchantMismatch}},
+		"both, and another amount":    {"acct_1", "aws", spend.Outcome{Result: spend.Happened, Merchant: "x", Receipt: spend.Receipt{Source: spend.FromWire, TransactionID: "ch_1", Amount: usd(900), Payee: "acct_2"}}, []spend.Anomaly{spend.AmountMismatch, spend.MerchantMismatch, spend.PayeeMismatch}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, daily())
+			in := charge(1000, "k")
+			in.Legs[0].Payee, in.Legs[0].Merchant = c.payee, c.merchant
+			r := w.authorize(in, spend.Forward)
+			w.finish(r.ID, c.told)
+			if got := w.state(r.ID, spend.Settled); !slices.Equal(got.Anomalies, c.flags) {
+				t.Errorf("flagged %v, want %v", got.Anomalies, c.flags)
+			}
+		})
+	}
+}
+
 func TestWhatIsProvedIsBookedFromEveryState(t *testing.T) {
 	second := daily()
 	second.Name = "second"

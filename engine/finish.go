@@ -103,9 +103,24 @@ func (e *Engine) finish(t *txn, r *spend.Request, o spend.Outcome) error {
 		if err := e.settled(t, r, o.Receipt); err != nil {
 			return err
 		}
+		e.compare(t, r, &o)
 		return e.tie(t, r, &o)
 	}
 	return fmt.Errorf("outcome %q of request %s: %w", o.Result, r.ID, spend.Invalid)
+}
+
+// compare flags it where others were paid, or have charged, than was judged. Amounts
+// are compared as they are booked: see tellAgain.
+func (e *Engine) compare(t *txn, r *spend.Request, o *spend.Outcome) {
+	if len(r.Intent.Legs) != 1 {
+		return // A receipt names one payee, and which leg it is of is not said.
+	}
+	leg := &r.Intent.Legs[0]
+	judged := spend.Term{Payee: leg.Payee, Merchant: leg.Merchant}
+	told := spend.Term{Payee: o.Receipt.Payee, Merchant: o.Merchant}
+	for _, a := range spend.Compare(judged, told, spend.Amount{}) {
+		e.flag(t, r, a)
+	}
 }
 
 // doubt notes that nobody knows what came of r. Money stays counted for as long

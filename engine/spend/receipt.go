@@ -47,6 +47,9 @@ type Outcome struct {
 	// Undoes is what the provider calls the payment that this one gives back, in each
 	// way in which it may be known; none where it gives none back.
 	Undoes []string
+	// Merchant is who has charged, where the provider says so and no agent. It is held
+	// against what was judged, and not kept.
+	Merchant string
 	// Reply is the provider's reply, kept sealed for repeats of the same call;
 	// nil where none may be kept.
 	Reply []byte

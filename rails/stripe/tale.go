@@ -24,6 +24,10 @@ type tale struct {
 	// counts.
 	atLeast bool
 	payee   string // the field that names who is paid; "" for none
+	// merchant is the field that names who has charged; "" for none.
+	merchant string
+	// undoes are the fields that name the payment of which money is given back.
+	undoes string
 	// status is the field by which done and not are told apart; "" for status.
 	status string
 	// done are the statuses with which it has happened, or may yet do so by itself; ""
@@ -83,7 +87,7 @@ func taleOfSale(operation string) (t tale, ok bool) {
 	case "terminal.readers.refund_payment":
 		const refund = "action.refund_payment"
 		return tale{objects: "terminal.reader", of: refund + ".charge " + refund + ".payment_intent", transaction: refund + ".refund",
-			status: "action.status", done: "in_progress succeeded"}, true
+			undoes: refund + ".payment_intent " + refund + ".charge", status: "action.status", done: "in_progress succeeded"}, true
 	}
 	return tale{}, false
 }
@@ -122,7 +126,7 @@ func taleOfBilling(operation string) (t tale, ok bool) {
 	case "quotes.accept": // what recurs comes on top
 		return tale{objects: "quote", of: "id", amount: "amount_total", atLeast: true, done: "accepted"}, true
 	case "credit_notes.create":
-		return tale{objects: "credit_note", of: "invoice", amount: "amount", done: "issued"}, true
+		return tale{objects: "credit_note", of: "invoice", amount: "amount", undoes: "invoice", done: "issued"}, true
 	case "customers.create":
 		return tale{objects: "customer"}, true
 	case "customers.update":
@@ -144,14 +148,14 @@ func taleOfBalance(operation string) (t tale, ok bool) {
 	case "balance_transfers.create":
 		return tale{objects: "balance_transfer", amount: "amount"}, true
 	case "disputes.close":
-		return tale{objects: "dispute", of: "id charge", amount: "amount", done: "lost warning_closed"}, true
+		return tale{objects: "dispute", of: "id charge", amount: "amount", undoes: "payment_intent charge", done: "lost warning_closed"}, true
 	case "payouts.reverse":
 		return tale{objects: "payout", of: "original_payout", amount: "amount", done: "paid pending in_transit", not: "failed canceled"}, true
 	case "topups.create":
 		return tale{objects: "topup", amount: "amount", done: "pending succeeded", not: "canceled failed"}, true
 	case "issuing.authorizations.approve":
 		return tale{objects: "issuing.authorization", of: "id", amount: "amount", payee: "merchant_data.network_id",
-			status: "approved", done: "true"}, true
+			merchant: "merchant_data.name", status: "approved", done: "true"}, true
 	case "treasury.inbound_transfers.create":
 		return tale{objects: "treasury.inbound_transfer", of: "financial_account", amount: "amount", payee: "financial_account",
 			done: "processing succeeded", not: "canceled failed"}, true
@@ -250,7 +254,12 @@ func (t *tale) settleBy(in *spend.Intent, object *fact, out spend.Outcome) spend
 			return out
 		}
 	}
-	out.Result, out.Why = spend.Happened, ""
+	out.Result, out.Why, out.Merchant = spend.Happened, "", object.words(t.merchant)
+	for _, field := range strings.Fields(t.undoes) {
+		if id, err := object.referred(field); err == nil && id != "" {
+			out.Undoes = append(out.Undoes, id)
+		}
+	}
 	return out
 }
 
@@ -310,16 +319,24 @@ func (t *tale) moved(in *spend.Intent, object *fact, status string) (spend.Amoun
 	return amount, nil
 }
 
-// paid returns who the object says is paid. A bank account that the call gave by its
-// numbers has another name in the reply.
+// paid returns who the object says is paid. Where the call named somebody by another
+// kind of name, such as the numbers of a bank account or a customer for an instrument,
+// the two cannot be held against each other, and it is "".
 func (t *tale) paid(in *spend.Intent, object *fact) (string, error) {
-	if len(in.Legs) == 1 && strings.Contains(in.Legs[0].Payee, ":") {
-		return "", nil
-	}
 	if strings.HasSuffix(t.payee, "network_id") { // the card network's word, which is no id of Stripe's
 		return object.words(t.payee), nil
 	}
-	return object.referred(t.payee)
+	payee, err := object.referred(t.payee)
+	if len(in.Legs) == 1 && in.Legs[0].Payee != "" && kindOf(in.Legs[0].Payee) != kindOf(payee) {
+		return "", err
+	}
+	return payee, err
+}
+
+// kindOf returns what the ids of one kind of object begin with: "acct" of "acct_1".
+func kindOf(id string) string {
+	kind, _, _ := strings.Cut(id, "_")
+	return kind
 }
 
 func isAmong(words, word string) bool {

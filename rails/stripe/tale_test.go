@@ -200,6 +200,26 @@ func TestEverySpendHasAReceipt(t *testing.T) {
 	}
 }
 
+func TestAReplyNamesTheMerchantAndWhatIsUndone(t *testing.T) {
+	r := New(Options{})
+	card := judged(t, "issuing.authorizations.approve", "issuing/authorizations/iauth_1", "60 USD")
+	o := r.Outcome(card, &rails.Reply{Status: 200, Body: []byte(`{"id":"iauth_1","object":"issuing.authorization","amount":60,"currency":"usd","approved":true,"merchant_data":{"name":"Shop","network_id":"12"}}`)})
+	if o.Result != spend.Happened || o.Merchant != "Shop" || o.Receipt.Payee != "12" {
+		t.Errorf("a card's merchant is %+v", o)
+	}
+	dispute := judged(t, "disputes.close", "disputes/dp_1", "60 USD")
+	o = r.Outcome(dispute, &rails.Reply{Status: 200, Body: []byte(`{"id":"dp_1","object":"dispute","amount":60,"currency":"usd","status":"lost","charge":"ch_1","payment_intent":{"id":"pi_1","object":"payment_intent"}}`)})
+	if o.Result != spend.Happened || strings.Join(o.Undoes, " ") != "pi_1 ch_1" {
+		t.Errorf("a dispute undoes %+v", o)
+	}
+	out := judged(t, "treasury.outbound_payments.create", "treasury/financial_accounts/fa_1", "5 USD")
+	out.Legs[0].Payee = "cus_1" // whose default it goes to
+	o = r.Outcome(out, &rails.Reply{Status: 200, Body: []byte(`{"id":"obp_1","object":"treasury.outbound_payment","amount":5,"currency":"usd","status":"processing","destination_payment_method":"pm_1","financial_account":"fa_1"}`)})
+	if o.Result != spend.Happened || o.Receipt.Payee != "" {
+		t.Errorf("a customer's instrument is taken for another payee: %+v", o)
+	}
+}
+
 func TestACapabilityThatWasGivenHasHappened(t *testing.T) {
 	in := &spend.Intent{Class: spend.Capability, Operation: "issuing.cards.create"}
 	r := New(Options{})
