@@ -9,8 +9,8 @@ import (
 // arms them all.
 
 // phased are the parameters of a phase that do not change what a period of it costs.
-const phased = "add_invoice_items application_fee_percent billing_cycle_anchor billing_thresholds collection_method coupon currency default_payment_method" +
-	" description discounts duration end_date invoice_settings items iterations metadata on_behalf_of proration_behavior start_date transfer_data" +
+const phased = "add_invoice_items application_fee_percent automatic_tax billing_cycle_anchor billing_thresholds collection_method coupon currency default_payment_method" +
+	" default_tax_rates description discounts duration end_date invoice_settings items iterations metadata on_behalf_of proration_behavior start_date transfer_data" +
 	" trial trial_end"
 
 // scheduled are those of a schedule.
@@ -83,10 +83,18 @@ func (x *reading) phases(f *form, e effect) (effect, error) {
 	if taxed, _, err := f.flag("default_settings[automatic_tax][enabled]"); err != nil || taxed {
 		return e, orUnclear(err, "what tax adds to its phases")
 	}
+	for i := range f.all {
+		if p := &f.all[i]; p.top() == "phases" && strings.Contains(p.name, "tax_rates]") && p.value != "" {
+			return e, unclear("what tax adds to its phases")
+		}
+	}
 	var b bill
 	payees := []string{"default_settings[transfer_data][destination]"}
 	for _, at := range places {
 		payees = append(payees, sub(at, "transfer_data", "destination"))
+		if taxed, _, err := f.flag(sub(at, "automatic_tax", "enabled")); err != nil || taxed {
+			return e, orUnclear(err, "what tax adds to its phases")
+		}
 		if currency := sub(at, "currency"); f.sets(currency) {
 			unit, err := f.currencyAt(currency)
 			if err == nil && b.unit != "" && unit != b.unit {
@@ -102,11 +110,6 @@ func (x *reading) phases(f *form, e effect) (effect, error) {
 			return e, err
 		}
 		b.lines = append(b.lines, phase.lines...)
-	}
-	for i := range f.all {
-		if strings.HasPrefix(f.all[i].name, "phases[") && strings.Contains(f.all[i].name, "[tax_rates]") {
-			return e, unclear("what tax adds to its phases")
-		}
 	}
 	for _, name := range payees {
 		payee, err := f.given(name)
