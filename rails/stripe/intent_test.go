@@ -101,6 +101,9 @@ func TestLookedUpAmounts(t *testing.T) {
 		"a refund of a payment intent gives back the rest of its charge": {
 			path: "/v1/refunds", body: "payment_intent=pi_1", fact: "payment_intent_expanded",
 			kind: spend.Refund, amount: "1400 EUR", object: "payment_intents/pi_1"},
+		"a transfer without an amount passes on all of its charge": {
+			path: "/v1/transfers", body: "source_transaction=ch_1&destination=acct_3&currency=usd", fact: "charge",
+			kind: spend.Transfer, amount: "5000 USD", payee: "acct_3"},
 		"a refund of a payment intent may state an amount": {
 			path: "/v1/refunds", body: "payment_intent=pi_1&amount=1", fact: "payment_intent_expanded",
 			kind: spend.Refund, amount: "1 EUR", object: "payment_intents/pi_1"},

@@ -139,6 +139,36 @@ func captureCharge(x *reading, f *form) (effect, error) {
 	return e.worth(charge, whole-captured)
 }
 
+// transferAll passes on all of a charge. It acts on nothing of the charge itself, so
+// that other writes to that are not kept waiting.
+func transferAll(x *reading, f *form, source string, leg spend.Leg) (effect, error) {
+	unit, err := f.currency()
+	if err != nil {
+		return effect{}, err
+	}
+	e := spends(leg)
+	target := "/v1/charges/" + source
+	charge, err := x.look(target, "charge", source)
+	if err != nil {
+		return effect{}, err
+	}
+	if charge == nil {
+		e.lookups = []rails.Lookup{{Target: target}}
+		return e, nil
+	}
+	if is, err := charge.currency(); err != nil || unit != "" && unit != is {
+		if err == nil {
+			err = rails.Refusef(spend.Malformed, "currency", "currency is %s, and the charge is in %s; state the amount", unit, is)
+		}
+		return effect{}, err
+	}
+	n, err := charge.integer("amount")
+	if err != nil {
+		return effect{}, err
+	}
+	return e.worth(charge, n)
+}
+
 // createRefund gives back what was paid by a charge, by a payment intent, or
 // into a customer's cash balance.
 func createRefund(x *reading, f *form) (effect, error) {

@@ -205,16 +205,13 @@ func createCharge(f *form) (effect, error) {
 	return spends(spend.Leg{Kind: spend.Charge, Amount: amount, Payee: payee}), nil
 }
 
-// createTransfer reads a transfer to a connected account. Under versions before
-// 2017-04-06 the same path pays out to a bank.
+// createTransfer reads a transfer to a connected account. Without an amount it is all
+// of the charge that source_transaction names. Under versions before 2017-04-06 the
+// same path pays out to a bank.
 func createTransfer(x *reading, f *form) (effect, error) {
 	kind := spend.Transfer
 	if x.version != "" && x.version < "2017-04-06" {
 		kind = spend.Payout
-	}
-	amount, err := f.price(kind)
-	if err != nil {
-		return effect{}, err
 	}
 	payee, err := f.id("destination")
 	if err != nil {
@@ -222,6 +219,17 @@ func createTransfer(x *reading, f *form) (effect, error) {
 	}
 	if payee == "" {
 		return effect{}, rails.Refusef(spend.Malformed, "destination", "destination is missing")
+	}
+	source, err := f.id("source_transaction")
+	if err != nil {
+		return effect{}, err
+	}
+	if _, stated, err := f.number("amount"); err == nil && !stated && source != "" {
+		return transferAll(x, f, source, spend.Leg{Kind: kind, Payee: payee})
+	}
+	amount, err := f.price(kind)
+	if err != nil {
+		return effect{}, err
 	}
 	return spends(spend.Leg{Kind: kind, Amount: amount, Payee: payee}), nil
 }

@@ -119,3 +119,15 @@ func TestPlainReadsTakeNoMemory(t *testing.T) {
 		}
 	}
 }
+
+// TestOnlyPostsAreReplayable: Stripe keeps no replies of other writes, so that one sent
+// again would be carried out again.
+func TestOnlyPostsAreReplayable(t *testing.T) {
+	for method, want := range map[string]bool{"POST": true, "DELETE": false} {
+		call := post("/v1/coupons/a", "", "Idempotency-Key", "k")
+		call.Method = method
+		if j, err := New(Options{}).Intent(call, nil); err != nil || (j.Replayable > 0) != want || j.Key != "k" {
+			t.Errorf("%s: %+v, %v", method, j, err)
+		}
+	}
+}

@@ -118,7 +118,10 @@ func (r *Rail) Intent(c *rails.Call, facts []rails.Fact) (rails.Judgement, error
 	j.Query, j.Body, j.Canonical = encode(f.query, c.Query), f.encodeBody(c.Body), f.appendCanonical(c.Room[:0])
 	j.Version = h.version
 	if c.Method != "GET" {
-		j.Key, j.KeyHeader, j.Replayable = h.key, "Idempotency-Key", replayable
+		j.Key, j.KeyHeader = h.key, "Idempotency-Key"
+	}
+	if c.Method == "POST" {
+		j.Replayable = replayable // Of other methods Stripe says that a key has no effect.
 	}
 	if op.class != spend.Unrecognised {
 		x := reading{op: op, id: ids[0], id2: ids[1], version: h.version, account: h.account, facts: facts}
