@@ -261,6 +261,11 @@ func (e *Engine) evaluate(t *txn, c *call, attempts int) (*spend.Request, error)
 	case spend.Deny:
 		r.State = spend.Denied
 	}
+	if r.State == spend.Executing {
+		if err := e.noteTwin(t, set, r, &r.Verdict); err != nil {
+			return nil, err
+		}
+	}
 	if r.State != spend.Denied {
 		if err := e.reserve(t, set, r, true); err != nil {
 			return nil, err
@@ -322,14 +327,14 @@ func (e *Engine) judge(r store.Reader, set *policySet, in *spend.Intent, origin 
 	if in.Class == spend.Other || in.Class == spend.Read {
 		return spend.Verdict{Decision: spend.Allow, Code: spend.OK, At: now}, nil
 	}
-	var failed error
+	twins, failed := e.twins(r, set, in, now)
 	unmatched := e.opt.Unmatched[origin]
 	if unmatched == "" {
 		unmatched = spend.Deny
 	}
 	v := policy.Evaluate(policy.Input{
 		Intent: in, Policies: set.list, Now: now, Counted: counted, FeeCap: e.opt.FeeCap,
-		Frozen: set.control.frozen(in), Unfit: e.unfit(), Unmatched: unmatched,
+		Frozen: set.control.frozen(in), Unfit: e.unfit(), Unmatched: unmatched, Twins: twins,
 		Usage: func(id spend.ID) policy.Usage {
 			u, err := e.usage(r, set, id, now)
 			failed = errors.Join(failed, err)
@@ -337,7 +342,7 @@ func (e *Engine) judge(r store.Reader, set *policySet, in *spend.Intent, origin 
 		},
 	})
 	if failed != nil {
-		return spend.Verdict{}, fmt.Errorf("read budgets: %w", failed)
+		return spend.Verdict{}, fmt.Errorf("read budgets and twins: %w", failed)
 	}
 	return v, nil
 }

@@ -86,6 +86,9 @@ func (e *Engine) begin(t *txn, id, fresh spend.ID, in spend.Intent) (spend.Rulin
 	}
 	r.Intent, r.Began = in, t.now
 	r.Intent.Claims.Authorization = ""
+	if err := e.noteTwin(t, set, &r, &v); err != nil {
+		return spend.Ruling{}, err
+	}
 	if err := e.reserve(t, set, &r, false); err != nil {
 		return spend.Ruling{}, err
 	}

@@ -105,11 +105,14 @@ type Engine struct {
 	policies atomic.Pointer[policySet]
 	apiKeys  atomic.Pointer[map[string]APIKey] // by digest
 	begun    begun
-	seen     *seen
-	filling  atomic.Int32 // changes of policies that are under way
-	inquired inquired
-	dropped  dropped
-	packing  packing
+	seen     *seen // idempotency keys
+	prints   *seen // fingerprints of payments that began, by their twins' names
+	// printsSince is the day since when prints knows of all.
+	printsSince           atomic.Uint64
+	filling               atomic.Int32 // changes of policies that are under way
+	inquired              inquired
+	dropped, droppedTwins dropped
+	packing               packing
 
 	mu      sync.Mutex
 	waiters map[spend.ID]map[chan struct{}]string // wake-up channel to the dedup key that waits
@@ -140,6 +143,7 @@ func Open(ctx context.Context, opt Options) (*Engine, error) {
 		closing: make(chan struct{}),
 		packing: newPacking(),
 		seen:    newSeen(opt.Store),
+		prints:  newSeen(opt.Store),
 	}
 	background, cancel := context.WithCancel(context.Background())
 	e.cancel = cancel
@@ -151,7 +155,7 @@ func Open(ctx context.Context, opt Options) (*Engine, error) {
 	}
 	e.background.Go(e.sweepLoop)
 	e.background.Go(func() { e.verifyAll(background) })
-	e.background.Go(func() { e.readSeen(background) })
+	e.background.Go(func() { e.readSeen(background); e.readPrints(background) })
 	return e, nil
 }
 

@@ -20,6 +20,8 @@ import (
 //	ageless/<chunk>            nothing: requests of the chunk may count long after they were made
 //	dedup/<digest>             the request of an idempotency key (dedup)
 //	print/<agent>/<fingerprint> the latest request of a fingerprint to be held
+//	twin/<day>/<fingerprint>   the latest requests of a fingerprint to begin on a day, by
+//	                           the beginning of it
 //	object/<rail>/<object>     the latest request on a provider's object, whatever
 //	                           account acts: an account has more than one spelling
 //	paid/<rail>/<transaction>  the requests that a provider's transaction belongs to (paid.go)
@@ -53,6 +55,8 @@ func (k keys) waits(agent string) string { return k.prefix + "waits/" + escape(a
 func (k keys) heldAmount(agent, unit string) string {
 	return k.prefix + "heldsum/" + escape(agent) + "/" + escape(unit)
 }
+func (k keys) twins() string              { return k.prefix + "twin/" }
+func (k keys) twinsOf(day uint64) string  { return numbered(k.twins(), day) + "/" }
 func (k keys) replies() string            { return k.prefix + "reply/" }
 func (k keys) policies() string           { return k.prefix + "policy/" }
 func (k keys) policy(id spend.ID) string  { return k.policies() + string(id) }
@@ -64,6 +68,8 @@ func (k keys) dues() string               { return k.prefix + "due/" }
 func (k keys) print(in *spend.Intent) string {
 	return k.prefix + "print/" + escape(in.Agent) + "/" + in.Fingerprint
 }
+
+func (k keys) twin(day uint64, name string) string { return k.twinsOf(day) + name }
 
 // chunksWith begins the keys that name the chunks of the index that may hold a
 // request with the mark.

@@ -37,6 +37,7 @@ type policySet struct {
 	stored   []byte // what control was decoded from; nil where there was none
 	list     []*policy.Policy
 	accounts []budget.Account // of each
+	recall   time.Duration    // how far back one of them looks for twins of a payment
 }
 
 func (s *policySet) byID(id spend.ID) *policy.Policy {
@@ -89,6 +90,7 @@ func (e *Engine) readPolicies(r store.Reader) (*policySet, error) {
 			}
 			set.list = append(set.list, p)
 			set.accounts = append(set.accounts, e.account(p).Remembering())
+			set.recall = max(set.recall, p.Recall())
 			after = en.Key
 		}
 		if len(page) < 256 {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/klauspost/compress/s2"
 
-	"github.com/outgo/outgo/engine/audit"
 	"github.com/outgo/outgo/engine/spend"
 	"github.com/outgo/outgo/engine/store"
 )
@@ -19,18 +18,7 @@ import (
 const (
 	// replyKept is how long a reply is kept for repeats of the same call.
 	replyKept = 24 * time.Hour
-	// dropPage is how many replies one action drops, and dropScan how many are read
-	// at a time to find them: they come with their values, at 256 KiB each or less.
-	dropPage = 100
-	dropScan = 20
 )
-
-// dropped is up to where the replies were dropped, in this life of the ledger: keys
-// that are written later stand behind it, for the time of a batch never goes back.
-type dropped struct {
-	mu     sync.Mutex // one sweep at a time
-	behind string
-}
 
 // keepReply keeps the reply of r, which has just been settled.
 func (e *Engine) keepReply(t *txn, r *spend.Request, sealed []byte) error {
@@ -63,59 +51,6 @@ func (e *Engine) Reply(ctx context.Context, id spend.ID) ([]byte, error) {
 		return nil, err
 	}
 	return e.packing.unpack(b)
-}
-
-// sweepReplies drops the replies that have been kept long enough.
-func (e *Engine) sweepReplies(ctx context.Context) error {
-	e.dropped.mu.Lock()
-	defer e.dropped.mu.Unlock()
-	for {
-		due, err := e.oldReplies(ctx, e.dropped.behind, e.keys.repliesPast(e.clock()))
-		if err == nil && len(due) > 0 {
-			err = e.commit.do(ctx, func(t *txn) error {
-				t.record(audit.Entry{Event: sweptUp, Who: itself, Note: "reply"})
-				for _, key := range due {
-					if err := t.Delete(key); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
-		}
-		if err != nil {
-			return fmt.Errorf("sweep replies: %w", err)
-		}
-		if len(due) > 0 {
-			e.dropped.behind = due[len(due)-1]
-		}
-		if len(due) < dropPage {
-			return nil
-		}
-	}
-}
-
-// oldReplies returns the keys of replies between two keys, a page of them at most.
-func (e *Engine) oldReplies(ctx context.Context, after, past string) (keys []string, err error) {
-	err = e.view(ctx, func(r store.Reader) error {
-		for len(keys) < dropPage {
-			page, err := r.Scan(e.keys.replies(), after, false, dropScan)
-			if err != nil {
-				return err
-			}
-			for _, en := range page {
-				if en.Key >= past {
-					return nil
-				}
-				after = en.Key
-				keys = append(keys, en.Key)
-			}
-			if len(page) < dropScan {
-				return nil
-			}
-		}
-		return nil
-	})
-	return keys, err
 }
 
 // packed is the first byte of a kept reply, within its seal: behind it is S2 with

@@ -6,10 +6,11 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/outgo/outgo/engine/policy"
 	"github.com/outgo/outgo/engine/store"
 )
 
-// seen knows of idempotency keys that they are new, which nearly all are, without
+// seen knows of idempotency keys, or of fingerprints, that they are new, which nearly all are, without
 // a look into every level of the store. It never says so of one that the ledger
 // knows: a key is taken in before an action writes it, and those that were written in
 // earlier lives are read, in the background, before it says anything at all. That holds
@@ -71,12 +72,27 @@ const seenPage = 1024
 // are added by who writes them. When a read fails, or there are too many, seen goes on
 // knowing nothing.
 func (e *Engine) readSeen(ctx context.Context) {
-	if len(e.seen.words) == 0 {
+	e.seen.read(ctx, e, e.keys.dedup(""), "")
+}
+
+// readPrints is readSeen for the fingerprints of the payments that policies look back
+// to now. Should they look further some day, prints is not asked.
+func (e *Engine) readPrints(ctx context.Context) {
+	since := dayOf(e.clock().Add(-policy.DefaultDuplicateWindow))
+	if set := e.policies.Load(); set != nil {
+		since = min(since, dayOf(e.clock().Add(-set.recall)))
+	}
+	e.printsSince.Store(since)
+	e.prints.read(ctx, e, e.keys.twins(), e.keys.twinsOf(since))
+}
+
+// read takes in the last part of each key that begins with prefix and stands behind
+// after.
+func (s *seen) read(ctx context.Context, e *Engine, prefix, after string) {
+	if len(s.words) == 0 {
 		return
 	}
-	prefix := e.keys.dedup("")
-	after := ""
-	for read := 0; read <= e.seen.most; read += seenPage {
+	for read := 0; read <= s.most; read += seenPage {
 		var page []store.Entry
 		err := e.view(ctx, func(r store.Reader) (err error) {
 			page, err = r.Scan(prefix, after, false, seenPage)
@@ -87,10 +103,10 @@ func (e *Engine) readSeen(ctx context.Context) {
 		}
 		for _, en := range page {
 			after = en.Key
-			e.seen.add(strings.TrimPrefix(en.Key, prefix))
+			s.add(en.Key[strings.LastIndexByte(en.Key, '/')+1:])
 		}
 		if len(page) < seenPage {
-			e.seen.all.Store(true)
+			s.all.Store(true)
 			return
 		}
 	}

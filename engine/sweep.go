@@ -35,11 +35,11 @@ func (e *Engine) sweepLoop() {
 }
 
 // Sweep expires every request whose deadline has passed, flags those whose receipt
-// is overdue, and drops replies that have been kept long enough.
+// is overdue, and drops replies and twins that have been kept long enough.
 //
 // What cannot be swept is reported and does not stand in the way of the rest.
 func (e *Engine) Sweep(ctx context.Context) error {
-	return errors.Join(e.sweepDue(ctx), e.sweepReplies(ctx))
+	return errors.Join(e.sweepDue(ctx), e.sweepReplies(ctx), e.sweepTwins(ctx))
 }
 
 func (e *Engine) sweepDue(ctx context.Context) error {
