@@ -21,7 +21,7 @@ import (
 //	dedup/<digest>             the request of an idempotency key (dedup)
 //	print/<agent>/<fingerprint> the latest request of a fingerprint to be held
 //	twin/<day>/<fingerprint>   the latest requests of a fingerprint to begin on a day, by
-//	                           the beginning of it
+//	                           the end of it
 //	object/<rail>/<object>     the latest request on a provider's object, whatever
 //	                           account acts: an account has more than one spelling
 //	paid/<rail>/<transaction>  the requests that a provider's transaction belongs to (paid.go)

@@ -30,7 +30,7 @@ const (
 func dayOf(t time.Time) uint64 { return uint64(max(0, t.Unix())) / uint64(day/time.Second) }
 
 func twinName(fingerprint string) string {
-	return escape(fingerprint[:min(len(fingerprint), maxTwinName)])
+	return escape(fingerprint[max(0, len(fingerprint)-maxTwinName):])
 }
 
 // hasTwins reports whether a policy of the set may ask for twins of in.
