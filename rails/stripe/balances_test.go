@@ -30,6 +30,8 @@ func TestABalanceThatChangesIsCreditOrACharge(t *testing.T) {
 		"what Stripe does not describe":                 {path: path, body: "frobnicate=1", class: spend.Unrecognised, object: object},
 		"a card alone":                                  {path: path, body: "source=tok_visa", class: spend.Capability, object: object},
 		"a name alone":                                  {path: path, body: "name=Ada", class: spend.Other, object: object},
+		"an empty balance, which may be 0":              {path: path, body: "balance=&name=Ada", code: spend.Malformed},
+		"an empty balance, and a card":                  {path: path, body: "balance=&source=tok_visa", code: spend.Malformed},
 		"a balance of letters":                          {path: path, body: "balance=-1e3", code: spend.Malformed},
 		"a balance with a sign":                         {path: path, body: "balance=%2B100", code: spend.Malformed},
 		"less than nothing of nothing":                  {path: path, body: "balance=-0", code: spend.Malformed},

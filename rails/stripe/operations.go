@@ -38,6 +38,9 @@ func (x *reading) effect(f *form) (effect, error) {
 			class = spend.Capability
 		}
 	}
+	if err := x.checkHidden(f); err != nil {
+		return effect{}, err
+	}
 	if class != spend.Capability {
 		if e, ok, err := x.billing(f); ok {
 			return e, err
@@ -151,6 +154,17 @@ func (x *reading) other(f *form) (effect, error) {
 	}
 	object, err := x.object(f)
 	return effect{class: spend.Other, object: object}, err
+}
+
+// checkHidden refuses a parameter that moves money among others, where it has a value
+// with which the table takes it for one that does not.
+func (x *reading) checkHidden(f *form) error {
+	switch x.op.name {
+	case "customers.create", "customers.update":
+		_, _, err := f.balance()
+		return err
+	}
+	return nil
 }
 
 // createPaymentIntent is a spend only with confirm=true, or True as Python's SDK

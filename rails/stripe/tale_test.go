@@ -170,6 +170,17 @@ func TestAnInvoiceWhosePaymentFailedWasNotPaid(t *testing.T) {
 	if o, _, err := traceAt(t, s, func(string) rails.Reply { return events(false, failed) }); err != nil || o.Result != spend.DidNot || !o.Receipt.Amount.IsZero() {
 		t.Errorf("it is %+v, %v; want that nothing was paid", o, err)
 	}
+	for body, want := range map[string]spend.Result{open: spend.Uncertain, paid: spend.Happened, strings.Replace(paid, "900", "901", 1): spend.Uncertain} {
+		o, facts, err := traceAt(t, s, func(target string) rails.Reply {
+			if target == "/v1/invoices/in_1" {
+				return rails.Reply{Status: 200, Body: []byte(body)}
+			}
+			return rails.Reply{Status: 403, Body: []byte(`{"error":{"type":"invalid_request_error"}}`)}
+		})
+		if err != nil || len(facts) != 2 || o.Result != want {
+			t.Errorf("without its events, %s is %+v, %v; want %s", body, o, err, want)
+		}
+	}
 	both := events(false, event("evt_2", "invoice.paid", "outgo_1", paid), failed)
 	if o, _, err := traceAt(t, s, func(string) rails.Reply { return both }); err != nil || o.Result != spend.Happened {
 		t.Errorf("paid after all, it is %+v, %v", o, err)

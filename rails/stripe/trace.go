@@ -50,7 +50,8 @@ func (r *Rail) Reader(in *spend.Intent, secret string) (string, []rails.Field, b
 // Event object", request.idempotency_key), and the key is outgo's own, so that in
 // the account that was called nobody else's payment can be taken for this one. The
 // object in such an event is what the reply would have held. Where events may not
-// be read, the object that a confirmation or a capture acts on is read instead.
+// be read, the object that a confirmation, a capture or the payment of an
+// invoice acts on is read instead.
 func (r *Rail) Trace(s rails.Sent, facts []rails.Fact) (spend.Outcome, []rails.Lookup, error) {
 	unknown := spend.Outcome{Result: spend.Uncertain, Why: spend.OutcomeUnknown}
 	kinds := eventsOf(s.Intent.Operation)
@@ -185,11 +186,11 @@ func (t *trace) outcome() spend.Outcome {
 	return unknown
 }
 
-// objectTarget is the read of the object that a confirmation or a whole capture
-// acts on: one whose end can only be reached once.
+// objectTarget is the read of the object that a confirmation, a whole capture or the
+// payment of an invoice acts on: one whose end can only be reached once.
 func objectTarget(in *spend.Intent) (string, bool) {
 	switch in.Operation {
-	case "payment_intents.confirm", "payment_intents.capture", "charges.capture":
+	case "payment_intents.confirm", "payment_intents.capture", "charges.capture", "invoices.pay":
 		return "/v1/" + in.Object, in.Object != ""
 	}
 	return "", false
@@ -205,8 +206,11 @@ func traceObject(in *spend.Intent, reply *rails.Reply) (spend.Outcome, []rails.L
 		return unknown, nil, err
 	}
 	done := object.text("status") == "succeeded"
-	if collection == "charges" {
+	switch collection {
+	case "charges":
 		done = done && object.get("captured").Type == gjson.True
+	case "invoices":
+		done = object.text("status") == "paid"
 	}
 	o := settle(in, object, spend.Receipt{Source: spend.FromProvider, RequestID: reply.Get("Request-Id"), Note: "read " + in.Object})
 	if !done || o.Result != spend.Happened || len(in.Legs) != 1 || o.Receipt.Amount != in.Legs[0].Amount {
