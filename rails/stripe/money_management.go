@@ -44,8 +44,8 @@ func payOutOfAccount(x *reading, f *form) (effect, error) {
 	if err != nil {
 		return effect{}, err
 	}
-	if quote == "" {
-		return e.notUnderstood(), nil
+	if quote == "" || x.op.name != "v2.money_management.outbound_payments.create" {
+		return e.notUnderstood(), nil // Others are not bound by a quote.
 	}
 	target := "/v2/money_management/outbound_payment_quotes/" + quote
 	o, err := x.look(target, "v2.money_management.outbound_payment_quote", quote)

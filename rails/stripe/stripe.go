@@ -3,10 +3,11 @@
 // made of Stripe's own descriptions and gen/classes.tsv; head.read admits the
 // headers and takes from them mode, acting account, key and claims; parseForm
 // admits the one bucket of query and body parameters if it has exactly one
-// reading; these say of which class the call is, and effect makes legs of it, or
-// the lookups without which the amount is unknown; facts are read strictly; outcome
-// reads the receipt off the reply; Refuse words outgo's own answers so that the
-// SDKs raise them. A write that is not in the table is of class Unrecognised:
+// reading, and parseJSON the body of a call to /v2, as the same parameters; these
+// say of which class the call is, and effect makes legs of it, or the lookups
+// without which the amount is unknown; facts are read strictly; outcome reads the
+// receipt off the reply; Refuse words outgo's own answers so that the SDKs raise
+// them. A write that is not in the table is of class Unrecognised:
 // nothing is guessed from a likeness to a known path.
 package stripe
 

@@ -20,6 +20,9 @@ type tale struct {
 	transaction string
 	// amount says what was moved, and currency in what; "" for none, and for currency.
 	amount, currency string
+	// debited says that what a financial account was debited goes before amount, which
+	// may be in another currency.
+	debited bool
 	// atLeast says that more may follow by itself, up to what was judged, which then
 	// counts.
 	atLeast bool
@@ -180,16 +183,16 @@ func taleOfV2(operation string) (t tale, ok bool) {
 	const value, currency, out = "amount.value", "amount.currency", "processing posted returned"
 	switch operation {
 	case "money_management.outbound_payments.create":
-		return tale{objects: "v2.money_management.outbound_payment", amount: value, currency: currency, payee: "to.recipient",
+		return tale{objects: "v2.money_management.outbound_payment", debited: true, amount: value, currency: currency, payee: "to.recipient",
 			done: out, not: "canceled failed"}, true
 	case "money_management.outbound_transfers.create":
-		return tale{objects: "v2.money_management.outbound_transfer", amount: value, currency: currency, payee: "to.payout_method",
+		return tale{objects: "v2.money_management.outbound_transfer", debited: true, amount: value, currency: currency, payee: "to.payout_method",
 			done: out, not: "canceled failed"}, true
 	case "money_management.payout_intents.create":
-		return tale{objects: "v2.money_management.payout_intent", amount: value, currency: currency,
+		return tale{objects: "v2.money_management.payout_intent", debited: true, amount: value, currency: currency,
 			done: "pending requires_action " + out, not: "canceled"}, true
 	case "money_management.payout_intents.update", "money_management.payout_intents.confirm":
-		return tale{objects: "v2.money_management.payout_intent", of: "id", amount: value, currency: currency,
+		return tale{objects: "v2.money_management.payout_intent", of: "id", debited: true, amount: value, currency: currency,
 			done: "pending requires_action " + out, not: "canceled"}, true
 	case "money_management.inbound_transfers.create":
 		return tale{objects: "v2.money_management.inbound_transfer", amount: value, currency: currency, payee: "to.financial_account"}, true
@@ -294,6 +297,9 @@ func (t *tale) moved(in *spend.Intent, object *fact, status string) (spend.Amoun
 	}
 	if currency == "" {
 		currency = "currency"
+	}
+	if of, name := object.at("from.debited.value"); t.debited && of != nil && of.has(name) {
+		field, currency = "from.debited.value", "from.debited.currency"
 	}
 	of, name := object.at(field)
 	if of == nil || !of.has(name) {
