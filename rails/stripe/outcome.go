@@ -133,6 +133,9 @@ func settlePayment(in *spend.Intent, collection string, object *fact, out spend.
 	}
 	out.Result, out.Why = spend.Happened, ""
 	out.Receipt.Amount, out.Receipt.Payee = amount, payee
+	if kind == "refund" {
+		out.Undoes, _ = undone(object, kind) //nolint:errcheck // it is money all the same, and names nothing
+	}
 	return out
 }
 

@@ -31,19 +31,24 @@ type Options struct {
 	Categories map[string]string
 	// Hosts serve the API besides api.stripe.com, such as a gateway in front of it.
 	Hosts []string
+	// WebhookSecrets are those of the webhook endpoints that post events to outgo,
+	// "whsec_…"; during a rotation there are two of one.
+	WebhookSecrets []string
 }
 
 // Rail understands Stripe. It holds no state and is safe for concurrent use.
 type Rail struct {
 	categories map[string]string
 	hosts      []string
+	// webhookSecrets are the keys of notices, whose text is the key itself.
+	webhookSecrets []string
 }
 
 var _ rails.Rail = (*Rail)(nil)
 
 // New returns the rail.
 func New(o Options) *Rail {
-	r := &Rail{categories: map[string]string{}, hosts: append([]string{"api.stripe.com"}, o.Hosts...)}
+	r := &Rail{categories: map[string]string{}, hosts: append([]string{"api.stripe.com"}, o.Hosts...), webhookSecrets: slices.Clone(o.WebhookSecrets)}
 	for operation, category := range o.Categories {
 		r.categories[operation] = normalCategory(category)
 	}

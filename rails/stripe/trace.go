@@ -139,7 +139,7 @@ func (t *trace) event(s rails.Sent, event *fact) error {
 		return fmt.Errorf("read event %s: %w: %w", event.text("id"), err, spend.Unavailable)
 	}
 	o := settle(s.Intent, object, spend.Receipt{
-		Source: spend.FromProvider, RequestID: request.text("id"), Note: "event " + event.text("id"),
+		Source: spend.FromProvider, RequestID: request.text("id"), At: cameAbout(event), Note: "event " + event.text("id"),
 	})
 	switch {
 	case o.Receipt.TransactionID == "" || !isOn(s.Intent, object):
@@ -151,6 +151,16 @@ func (t *trace) event(s rails.Sent, event *fact) error {
 		t.happened = append(t.happened, o)
 	}
 	return nil
+}
+
+// cameAbout is when an event came about, by Stripe's clock; no time where it does not
+// say so.
+func cameAbout(event *fact) time.Time {
+	n, err := event.integer("created")
+	if err != nil || n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(n, 0).UTC()
 }
 
 // isOn reports whether an object is of the payment that in acts on, if it acts on
