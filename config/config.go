@@ -115,6 +115,9 @@ type Rails struct {
 type Stripe struct {
 	Hosts      []string          `yaml:"hosts"`
 	Categories map[string]string `yaml:"categories"` // by operation, where nothing else names one
+	// WebhookSecrets are the signing secrets ("whsec_…") of the endpoints that post
+	// events to outgo; without one, none is taken.
+	WebhookSecrets []string `yaml:"webhook_secrets" secret:"true"`
 }
 
 // MoonPay configures the MoonPay rail.

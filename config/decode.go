@@ -268,7 +268,7 @@ func (d *decoder) list(path string, n ast.Node, v reflect.Value) {
 			d.bad(at, item, "an empty item", "remove the item or write its value")
 			continue
 		}
-		d.value(at, item, element, false)
+		d.value(at, item, element, d.c.marks[path].secret)
 	}
 	v.Set(out)
 }

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Validate checks everything that can be known before listening. It returns nil
@@ -229,6 +230,7 @@ func (k *checker) rails() {
 			k.bad(field, "empty", "write the category, or remove the line")
 		}
 	}
+	k.webhookSecrets(r.Stripe.WebhookSecrets)
 	for host, network := range r.EVM.Networks {
 		field := join("rails.evm.networks", host)
 		name := host
@@ -343,6 +345,20 @@ func (k *checker) roots(field, name string) {
 	}
 	if !x509.NewCertPool().AppendCertsFromPEM(pem) {
 		k.bad(field, fmt.Sprintf("%s holds no PEM certificate", name), "name a file with PEM certificates")
+	}
+}
+
+func (k *checker) webhookSecrets(secrets []string) {
+	if k.c.noSecrets {
+		return // they may be the names of variables still
+	}
+	seen := map[string]string{}
+	for i, s := range secrets {
+		field := fmt.Sprintf("rails.stripe.webhook_secrets[%d]", i)
+		if rest, ok := strings.CutPrefix(s, "whsec_"); !ok || len(rest) < 16 || strings.ContainsFunc(rest, unicode.IsSpace) {
+			k.bad(field, "not the signing secret of a webhook endpoint", `Stripe shows it with the endpoint, and it begins with whsec_: write "${NAME}" and set the variable`)
+		}
+		k.unique(seen, field, s, "the secret")
 	}
 }
 

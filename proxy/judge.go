@@ -163,6 +163,10 @@ func (x *exchange) upstreamKey() string {
 	return x.p.sentKey(&x.request)
 }
 
+// SentKey is the idempotency key under which the provider got a request, by which what
+// it says later is known to be about that.
+func (p *Proxy) SentKey(r *spend.Request) string { return p.sentKey(r) }
+
 // sentKey is the idempotency key under which the provider got a request.
 func (p *Proxy) sentKey(r *spend.Request) string {
 	if r.Intent.SentKey != "" {

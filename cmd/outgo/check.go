@@ -71,7 +71,11 @@ func summary(cfg *config.Config) string {
 	if active == 0 {
 		return file + ": valid, but no policy is active: every spend is denied until policies: has one"
 	}
-	return fmt.Sprintf("%s: valid, %d of %d policies active", file, active, len(cfg.Policies))
+	out := fmt.Sprintf("%s: valid, %d of %d policies active", file, active, len(cfg.Policies))
+	if n := len(cfg.Rails.Stripe.WebhookSecrets); n > 0 {
+		out += fmt.Sprintf("; Stripe's events are taken at http://%s%s, signed with %d %s", cfg.Listen.Control, webhookPath("stripe"), n, plural(n, "secret", "secrets"))
+	}
+	return out
 }
 
 // checkPolicies asks the engine's own rules too, so that what check accepts is

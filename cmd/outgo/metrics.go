@@ -14,6 +14,7 @@ import (
 	"github.com/outgo/outgo/engine"
 	"github.com/outgo/outgo/engine/spend"
 	"github.com/outgo/outgo/proxy"
+	"github.com/outgo/outgo/rails"
 )
 
 // metrics is what Prometheus may scrape. No label value comes from an agent: rails
@@ -26,6 +27,7 @@ type metrics struct {
 	upstream *prometheus.HistogramVec
 	closed   *prometheus.CounterVec
 	flagged  *prometheus.CounterVec
+	events   *prometheus.CounterVec
 
 	// series holds what a call of one kind counts in, so that counting it looks
 	// nothing up by name. It is replaced whole under mu.
@@ -63,6 +65,7 @@ func newMetrics(s *sidecar) *metrics {
 			[]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 100}, "rail"),
 		closed:  counter("outgo_fail_closed_total", "Calls that were not sent because outgo could not decide, by cause.", "cause"),
 		flagged: counter("outgo_anomalies_total", "Disagreements between what was asked and what was settled, missing receipts included.", "rail", "anomaly"),
+		events:  counter("outgo_provider_events_total", "What providers have said of their own accord, by what it came to.", "rail", "result"),
 	}
 	for _, cause := range []string{"draining", "lookup", "ledger", "timeout", "panic", "internal"} {
 		m.closed.WithLabelValues(cause)
@@ -74,11 +77,16 @@ func newMetrics(s *sidecar) *metrics {
 			for _, a := range spend.Anomalies() {
 				m.flagged.WithLabelValues(r.Rail.Name(), string(a))
 			}
+			if n, ok := r.Rail.(rails.Notifier); ok && n.Notices() {
+				for _, result := range eventResults() {
+					m.events.WithLabelValues(n.Name(), result)
+				}
+			}
 		}
 	}
 	m.series.Store(&map[callKind]*callSeries{})
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(m.calls, m.held, m.added, m.upstream, m.closed, m.flagged, newFigures(s),
+	registry.MustRegister(m.calls, m.held, m.added, m.upstream, m.closed, m.flagged, m.events, newFigures(s),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.handler = fasthttpadaptor.NewFastHTTPHandler(promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	return m
@@ -129,6 +137,9 @@ func (m *metrics) meet(k callKind) *callSeries {
 	m.series.Store(&more)
 	return s
 }
+
+// event counts something that a provider has said.
+func (m *metrics) event(rail, result string) { m.events.WithLabelValues(rail, result).Inc() }
 
 func (m *metrics) anomaly(f engine.Flagged) {
 	m.flagged.WithLabelValues(f.Rail, string(f.Anomaly)).Inc()

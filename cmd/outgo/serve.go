@@ -109,6 +109,7 @@ func startSidecar(ctx context.Context, cfg *config.Config, log *zap.Logger, mode
 	s.api = api.New(api.Options{
 		Engine: s.ledger.engine, Digest: s.ledger.digest, Routes: s.ledger.routes(),
 		Ready: s.ready, Metrics: s.metrics.serve, About: s.about, Log: log,
+		Events:   newEvents(cfg, s.ledger.engine.Witness(s.proxy.SentKey), s.metrics.event),
 		MaxConns: maxConns() / 4,
 	})
 	socket, err := listenSocket(filepath.Join(cfg.DataDir, socketFile))
@@ -393,7 +394,7 @@ func railsOf(cfg *config.Config) []proxy.Route {
 		stripeHosts = append(stripeHosts, "*.stripe.com")
 	}
 	out := []proxy.Route{
-		route(stripe.New(stripe.Options{Categories: cfg.Rails.Stripe.Categories, Hosts: extra}), stripeHosts),
+		route(stripe.New(stripe.Options{Categories: cfg.Rails.Stripe.Categories, Hosts: extra, WebhookSecrets: cfg.Rails.Stripe.WebhookSecrets}), stripeHosts),
 		route(rails.Closed("moonpay"), cfg.Rails.MoonPay.Hosts),
 		route(rails.Closed("evm"), cfg.Rails.EVM.Hosts),
 	}

@@ -59,6 +59,12 @@ func writeRequest(w io.Writer, r *spend.Request) error {
 	for i := range r.Receipts {
 		line("Receipt", "%s", receiptLine(&r.Receipts[i]))
 	}
+	if r.Undoes != "" {
+		line("Undoes", "request %s", r.Undoes)
+	}
+	for i := range r.Undone {
+		line("Undone", "%s", reversalLine(&r.Undone[i]))
+	}
 	for _, a := range r.Anomalies {
 		line("Anomaly", "%s", a)
 	}
@@ -107,6 +113,26 @@ func receiptLine(rc *spend.Receipt) string {
 	}
 	if rc.Note != "" {
 		out += ", " + printable(rc.Note)
+	}
+	return out
+}
+
+func reversalLine(v *spend.Reversal) string {
+	out := fmt.Sprintf("%s, by a %s", stamp(v.At), v.Kind)
+	if v.Transaction != "" {
+		out += ": " + printable(v.Transaction)
+	}
+	if v.Status != "" {
+		out += ", " + printable(v.Status)
+	}
+	if !v.Amount.IsZero() {
+		out += ", " + moneyOf(v.Amount)
+	}
+	if v.Request != "" {
+		out += ", request " + string(v.Request)
+	}
+	if v.Event != "" {
+		out += ", event " + printable(v.Event)
 	}
 	return out
 }

@@ -36,6 +36,8 @@ type Options struct {
 	Metrics fasthttp.RequestHandler
 	// About is shown to whoever asks on the local socket where the proxy is.
 	About About
+	// Events takes what providers say of their own accord; nil for nobody's.
+	Events ProviderEvents
 	// Local makes every caller an administrator without a key. It is for a
 	// command that has opened the data directory by itself, and never listens.
 	Local bool
@@ -153,11 +155,13 @@ type Server struct {
 	opt    Options
 	routes []Route
 	http   *fasthttp.Server
+	// hearing has something in it for each call of a provider that is being heard.
+	hearing chan struct{}
 }
 
 // New returns a Server; own routes are added to those given.
 func New(opt Options) *Server {
-	s := &Server{opt: opt}
+	s := &Server{opt: opt, hearing: make(chan struct{}, maxHearing)}
 	s.routes = append(s.own(), opt.Routes...)
 	s.http = &fasthttp.Server{
 		Handler: s.serve, Name: "outgo", NoDefaultServerHeader: true, NoDefaultDate: true,
@@ -262,7 +266,7 @@ func (s *Server) run(ctx *fasthttp.RequestCtx, r *Route, params map[string]strin
 		s.fail(ctx, r, err)
 		return
 	}
-	if r.Method != "GET" {
+	if r.Method != "GET" && r.Roles != Anyone {
 		s.opt.Log.Info("operator", zap.String("by", call.Caller.Name), zap.String("role", call.Caller.Role),
 			zap.String("method", r.Method), zap.String("route", r.Path), zap.String("id", call.Param("id")), zap.Int("status", status))
 	}

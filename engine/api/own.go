@@ -18,6 +18,7 @@ func (s *Server) own() []Route {
 		Handle("GET", "/requests/{id}", Admin|Approver, Problem, s.request),
 		Handle("POST", "/requests/{id}/settle", Admin, Problem, func(c *Call) (int, any, error) { return s.testify(c, true) }),
 		Handle("POST", "/requests/{id}/fail", Admin, Problem, func(c *Call) (int, any, error) { return s.testify(c, false) }),
+		Handle("POST", "/providers/{name}/webhook", Anyone, Problem, s.hear),
 	}
 }
 
