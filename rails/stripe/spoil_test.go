@@ -158,7 +158,7 @@ func knownTricks() []trick {
 		onOne("left out", func(*rand.Rand, string, string) []string { return nil }),
 		onOne("no value", func(rng *rand.Rand, n, _ string) []string { return []string{n + pick(rng, "", "=")} }),
 		onOne("one more", func(rng *rand.Rand, n, v string) []string {
-			return []string{n + "=" + v, pick(rng, "balance", "account_balance", "source", "auto_advance", "paid_out_of_band", "invoice_now", "prorate", "mode", "payouts_action", "confirm", "amount", "destination", "currency", "transfer_data[destination]", "destination[account]", "payment_intent", "charge", "_method",
+			return []string{n + "=" + v, pick(rng, "items[0][quantity]", "line_items[0][quantity]", "items[1][quantity]", "items[][quantity]", "quantity", "line_items[0][adjustable_quantity][enabled]", "trial_end", "add_invoice_items[0][price]", "discounts[0][coupon]", "balance", "account_balance", "source", "auto_advance", "paid_out_of_band", "invoice_now", "prorate", "mode", "payouts_action", "confirm", "amount", "destination", "currency", "transfer_data[destination]", "destination[account]", "payment_intent", "charge", "_method",
 				"transfer_data[amount]", "key", "_stripe_account", "amount_to_capture", "on_behalf_of", "customer", "capture", "off_session", "confirmation_method", "error_on_requires_action", "application_fee_amount") +
 				"=" + pick(rng, "true", "999999", "acct_2", "eur", "pi_2", "ch_2", "false", "", "1")}
 		}),
