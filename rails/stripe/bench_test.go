@@ -41,6 +41,22 @@ func BenchmarkIntent(b *testing.B) {
 	}
 }
 
+// BenchmarkIntentOfV2 reads one payment in JSON off the wire.
+func BenchmarkIntentOfV2(b *testing.B) {
+	r, c := New(Options{}), benchCall()
+	c.Path, c.Header[3].Value, c.Room = "/v2/money_management/outbound_payments", "application/json", make([]byte, 0, 1<<10)
+	c.Body = []byte(`{"from":{"financial_account":"fa_65TsQ7rMOj1aV3cgXlL16","currency":"usd"},"to":{"recipient":"acct_1QLmT2Kk9sVxYz1A",` +
+		`"payout_method":"usba_65TsQ7rMOj1aV3cgXlL16","currency":"usd"},"amount":{"value":2000,"currency":"usd"},` +
+		`"description":"API credits for the research agent","metadata":{"order":"000000000001"}}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		j, err := r.Intent(&c, nil)
+		if err != nil || len(j.Intent.Legs) != 1 || &j.Body[0] != &c.Body[0] {
+			b.Fatal(j, err)
+		}
+	}
+}
+
 // BenchmarkOutcome reads the receipt off a reply of about 2 KB.
 func BenchmarkOutcome(b *testing.B) {
 	body := `{"id":"pi_3QLmT2Kk9sVxYz1A0benchmk","object":"payment_intent","amount":2000,"amount_capturable":0,"amount_received":2000,` +

@@ -338,3 +338,18 @@ func flatten(pairs map[string]string, name string, v any) {
 	}
 	pairs[name] = name + "=" + shown
 }
+
+func TestARefusalRepeatsNoCardNumber(t *testing.T) {
+	for _, c := range []*rails.Call{postJSON("/v2/core/accounts", `{"4242424242424242":1}`), post("/v1/charges", "4242424242424242=1")} {
+		r := New(Options{})
+		_, err := r.Intent(c, nil)
+		var refusal *rails.Refusal
+		if !errors.As(err, &refusal) {
+			t.Fatalf("%s: %v, want a refusal", c.Body, err)
+		}
+		reply := r.Refuse(c, rails.Answer{Situation: rails.Refused, Code: refusal.Code, Message: refusal.Reason, Param: refusal.Param})
+		if bytes.Contains(reply.Body, []byte("4242")) {
+			t.Errorf("the answer to %s is %s", c.Body, reply.Body)
+		}
+	}
+}

@@ -83,6 +83,6 @@ func errorBody(w wording, a rails.Answer) []byte {
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
 	// Strings always encode: what is not UTF-8 is replaced.
-	_ = e.Encode(map[string]problem{"error": {w.kind, w.code, a.Message, a.Param}})
+	_ = e.Encode(map[string]problem{"error": {w.kind, w.code, a.Message, shown(a.Param)}})
 	return b.Bytes()
 }
