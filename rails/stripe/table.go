@@ -40,7 +40,7 @@ type node struct {
 // rather an operation that this table does not know.
 func find(host, method, path string) (*listing, [2]string, error) {
 	var ids [2]string
-	if strings.HasSuffix(path, "/") {
+	if strings.HasSuffix(path, "/") && path != "/" {
 		return nil, ids, rails.Refusef(spend.Ambiguous, "", "the path %.80q ends in a slash, which servers read differently", path)
 	}
 	at, named, odd := pathTree[0].below(host), 0, false

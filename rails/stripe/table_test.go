@@ -101,7 +101,7 @@ func TestWhatIsNotListedIsNotFound(t *testing.T) {
 			refused(host, o.method, path)
 		}
 	}
-	for _, path := range []string{"", "/v1", "/v2", "/v1/nosuch", "/v1/charges/ch_1/nosuch", "/v1/payment_intents/pi_1/confirm/pi_2", "/v1/payment_intents/search", "/v1/{id}", "/v1/Charges"} {
+	for _, path := range []string{"", "/", "/v1", "/v2", "/v1/nosuch", "/v1/charges/ch_1/nosuch", "/v1/payment_intents/pi_1/confirm/pi_2", "/v1/payment_intents/search", "/v1/{id}", "/v1/Charges"} {
 		refused("api.stripe.com", "POST", path)
 	}
 	refused("files.stripe.com", "POST", "/v1/charges")
@@ -122,7 +122,6 @@ func TestAWordIsNoID(t *testing.T) {
 func TestPathsThatReadersDisagreeOnAreRefused(t *testing.T) {
 	for path, want := range map[string]spend.Code{
 		"/v1/charges/":              spend.Ambiguous,
-		"/":                         spend.Ambiguous,
 		"/v1/charges/ch-1":          spend.Malformed,
 		"/v1/charges/%63h_1":        spend.Malformed,
 		"/v1/charges//refund":       spend.Malformed,
