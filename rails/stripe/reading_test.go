@@ -55,15 +55,22 @@ func set(names ...string) func(p params) bool {
 // sumOf returns what the items of a list of parameters come to, one of each where no
 // quantity stands.
 func sumOf(list string) func(p params) []int64 {
+	const unitAmount = "][price_data][unit_amount]"
 	return func(p params) []int64 {
 		sum := int64(0)
-		for i, unit := range p[list+"[][price_data][unit_amount]"] {
-			quantity := []int64{1}
-			if qs := p[list+"[][quantity]"]; i < len(qs) {
-				quantity = numbers(qs[i])
+		for name, units := range p {
+			item, ok := strings.CutSuffix(name, unitAmount)
+			if !ok || !strings.HasPrefix(item, list+"[") {
+				continue
 			}
-			if each := numbers(unit); len(each) > 0 && len(quantity) > 0 {
-				sum += slices.Max(each) * slices.Max(quantity)
+			for i, unit := range units {
+				quantity := []int64{1}
+				if qs := p[item+"][quantity]"]; i < len(qs) {
+					quantity = numbers(qs[i])
+				}
+				if each := numbers(unit); len(each) > 0 && len(quantity) > 0 {
+					sum += slices.Max(each) * slices.Max(quantity)
+				}
 			}
 		}
 		return []int64{sum}
@@ -124,9 +131,9 @@ func oracles() []oracle {
 		{path: "/v1/billing/credit_grants", base: []string{"customer=cus_1", "category=paid", "amount[type]=monetary", "amount[monetary][value]={n}", "amount[monetary][currency]={c}"}, spends: always,
 			amount: "amount[monetary][value]", currency: "amount[monetary][currency]"},
 		{path: "/v1/checkout/sessions", base: []string{"mode=payment", "success_url=https%3A%2F%2Fshop.example", "line_items[0][quantity]=3", "line_items[0][price_data][currency]={c}", "line_items[0][price_data][unit_amount]={n}",
-			"line_items[0][price_data][product]=prod_1"}, spends: always, amount: "line_items[][price_data][unit_amount]", currency: "line_items[][price_data][currency]", worth: sumOf("line_items")},
+			"line_items[0][price_data][product]=prod_1"}, spends: always, amount: "line_items[0][price_data][unit_amount]", currency: "line_items[0][price_data][currency]", worth: sumOf("line_items")},
 		{path: "/v1/subscriptions", base: []string{"customer=cus_1", "items[0][quantity]=3", "items[0][price_data][currency]={c}", "items[0][price_data][unit_amount]={n}", "items[0][price_data][product]=prod_1",
-			"items[0][price_data][recurring][interval]=month"}, spends: always, amount: "items[][price_data][unit_amount]", currency: "items[][price_data][currency]", worth: sumOf("items")},
+			"items[0][price_data][recurring][interval]=month"}, spends: func(p params) bool { return sumOf("items")(p)[0] != 0 }, amount: "items[0][price_data][unit_amount]", currency: "items[0][price_data][currency]", worth: sumOf("items")},
 		{path: "/v1/accounts/acct_1/reject", base: []string{"reason=fraud"}, gives: set("payouts_action")},
 	}
 }

@@ -363,13 +363,11 @@ func (p params) flatten(prefix string, t *tree) {
 		if j := strings.LastIndexByte(name, 0); j >= 0 && strings.Contains(name, "[]") {
 			name = name[:j]
 		}
+		if t.list {
+			name = ""
+		}
 		if prefix != "" {
-			if isNumber(name) {
-				name = "" // a list by its numbers
-			}
 			name = prefix + "[" + name + "]"
-		} else {
-			name = dropIndexes(name)
 		}
 		if v.leaf {
 			p[name] = append(p[name], v.text)
@@ -377,21 +375,6 @@ func (p params) flatten(prefix string, t *tree) {
 			p.flatten(name, v)
 		}
 	}
-}
-
-func isNumber(s string) bool {
-	return s != "" && strings.IndexFunc(s, func(r rune) bool { return r < '0' || r > '9' }) < 0
-}
-
-// dropIndexes writes a[0][b] as a[][b], as servers that know lists have it.
-func dropIndexes(name string) string {
-	parts := strings.Split(name, "[")
-	for i := 1; i < len(parts); i++ {
-		if number, closed := strings.CutSuffix(parts[i], "]"); closed && isNumber(number) {
-			parts[i] = "]"
-		}
-	}
-	return strings.Join(parts, "[")
 }
 
 // numbers returns every whole number that a lenient reader may see in a text: as

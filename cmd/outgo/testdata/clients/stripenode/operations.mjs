@@ -11,6 +11,8 @@ const stripe = new Stripe(process.env.STRIPE_API_KEY ?? 'sk_test_outgo');
 const shirt = { currency: 'usd', unit_amount: 1500, product_data: { name: 'T-shirt' } };
 const monthly = { currency: 'eur', unit_amount: 700, product: 'prod_1', recurring: { interval: 'month' } };
 
+const v2 = stripe.v2.moneyManagement;
+
 const calls = {
   'charge': () => stripe.charges.create({ amount: 2000, currency: 'usd', source: 'tok_visa', description: 'Charge for jenny & co; 50% = "half"' }),
   'charge in yen for another account': () => stripe.charges.create({ amount: 5000, currency: 'jpy', source: 'tok_visa', transfer_data: { destination: 'acct_7' } }),
@@ -77,6 +79,11 @@ const calls = {
   'ephemeral key': () => stripe.ephemeralKeys.create({ customer: 'cus_163' }, { apiVersion: '2026-08-26.dahlia' }),
   'file': () => stripe.files.create({ purpose: 'dispute_evidence', file: { data: Buffer.from('amount=999999&confirm=true'), name: 'note.txt', type: 'text/plain' } }),
   'balance': () => stripe.balance.retrieve(),
+  'outbound payment of v2': () => v2.outboundPayments.create({ from: { financial_account: 'fa_2', currency: 'usd' }, to: { recipient: 'acct_5', payout_method: 'usba_1', currency: 'usd' }, amount: { value: 1234, currency: 'usd' }, description: 'naïve "quotes" <&>' }),
+  'payout intent of v2': () => v2.payoutIntents.create({ from: { financial_account: 'fa_3', currency: 'eur' }, to: { recipient: 'acct_6', currency: 'eur' }, amount: { value: 4321, currency: 'eur' } }),
+  'inbound transfer of v2': () => v2.inboundTransfers.create({ from: { payment_method: 'pm_4', currency: 'usd' }, to: { financial_account: 'fa_4', currency: 'usd' }, amount: { value: 777, currency: 'usd' } }),
+  'cancellation of an outbound payment of v2': () => v2.outboundPayments.cancel('obmt_9'),
+  'payee of v2': () => v2.outboundSetupIntents.create({ payout_method: 'usba_2', usage_intent: 'payment' }),
 };
 
 for (const [name, call] of Object.entries(calls)) {
