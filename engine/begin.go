@@ -15,6 +15,7 @@ import (
 // freezes included, and the money moves from the windows of the approval to
 // those of now; if it no longer fits, it is denied, whatever was approved.
 func (e *Engine) Begin(ctx context.Context, id spend.ID, in spend.Intent) (spend.Ruling, error) {
+	in.Maskable = false
 	fresh := spend.NewID(e.clock())
 	var out spend.Ruling
 	err := e.mustKnow(ctx, func(t *txn) (err error) {

@@ -133,7 +133,7 @@ func (x *exchange) unreachable(cause error) {
 		x.line.Err = cause.Error()
 	}
 	what := "Nothing was sent."
-	if x.line.Class == spend.Read {
+	if x.reads() {
 		what = "It was a read, which changes nothing."
 	}
 	x.answer(rails.Answer{Situation: rails.Unreachable, Code: spend.UpstreamFailed, Request: x.request.ID,

@@ -14,8 +14,8 @@ import (
 )
 
 // exchange is what every guarded call goes through, whatever way it came in. A
-// call is forwarded only by pass, which sends what moves no money, and by send,
-// on a ruling to forward.
+// call is forwarded only by pass, which sends what moves no money, by withhold, which
+// does so with what shows a secret, and by send, on a ruling to forward.
 func (p *Proxy) exchange(x *exchange) {
 	defer x.end()
 	x.line.Class = x.rail.Match(&x.call)
@@ -41,6 +41,9 @@ func (p *Proxy) exchange(x *exchange) {
 		case spend.Forward:
 			x.send()
 			return
+		case spend.Pass, spend.Withhold:
+			x.glance(next)
+			return
 		case spend.Await:
 			next, err = x.wait()
 		case spend.Begin:
@@ -57,6 +60,19 @@ func (p *Proxy) exchange(x *exchange) {
 		}
 	}
 	x.fail(err)
+}
+
+// glance forwards a read that may show a secret, as the gate has ruled. Anything else
+// is forwarded by no such ruling.
+func (x *exchange) glance(next spend.Next) {
+	switch {
+	case !x.maskable():
+		x.fail(fmt.Errorf("ruled %q on what is recorded", next))
+	case next == spend.Pass:
+		x.pass(x.judged.Query, x.judged.Body)
+	default:
+		x.withhold()
+	}
 }
 
 // exchange is one guarded call on its way.
@@ -140,7 +156,7 @@ func (x *exchange) gated() bool {
 
 // authorize asks for a ruling, unless outgo is shutting down.
 func (x *exchange) authorize() (spend.Next, error) {
-	if x.p.draining() {
+	if x.p.draining() && !x.maskable() {
 		return "", errDraining
 	}
 	if !x.judged.Intent.LookedUp.IsZero() && !x.p.still(&x.w.peer, x.agent) {

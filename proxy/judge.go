@@ -59,6 +59,7 @@ func (x *exchange) judge() error {
 		return rails.Refusef(spend.UnrecognisedCall, "", "outgo does not know what %s %s does with money, so it was not sent; an operator can have such calls held for approval with `proxy.unrecognised: hold`", x.call.Method, x.call.Path)
 	}
 	x.judged = j
+	x.judged.Intent.Maskable = j.Intent.Maskable && j.Intent.Class == spend.Capability && len(j.Withheld) > 0
 	if len(facts) > 0 {
 		x.judged.Intent.LookedUp = asked
 	}

@@ -13,21 +13,17 @@ const maxWhole = 64 << 10
 
 // pass forwards a call that moves no money and streams the reply.
 func (x *exchange) pass(query string, body []byte) {
-	target := x.call.Path
-	if query != "" || x.call.HasQuery && x.call.Query == query {
-		target += "?" + query
-	}
 	keyed := x.judged.Key != "" && x.judged.KeyHeader != ""
-	x.write(x.call.Method, target, func(name string) bool { return keyed && same(name, x.judged.KeyHeader) })
+	x.write(x.call.Method, x.target(query), func(name string) bool { return keyed && same(name, x.judged.KeyHeader) })
 	if keyed {
 		x.scratch = appendField(x.scratch, x.judged.KeyHeader, x.upstreamKey())
 	}
-	x.forwarded = x.line.Class != spend.Read
+	x.forwarded = !x.reads()
 	sent, err := x.ask(body, upstream.Mode{Stream: true, MaxReply: maxWhole})
 	switch {
 	case err == nil:
 		x.line.Decision = "passed"
-	case x.line.Class == spend.Read, !sent, errors.Is(err, upstream.ErrNotSent):
+	case x.reads(), !sent, errors.Is(err, upstream.ErrNotSent):
 		x.unreachable(err)
 	default:
 		// A write may have been done, and no answer of outgo's would say so.
@@ -35,3 +31,14 @@ func (x *exchange) pass(query string, body []byte) {
 		x.cut()
 	}
 }
+
+// target is what is asked for, with the query that is sent.
+func (x *exchange) target(query string) string {
+	if query != "" || x.call.HasQuery && x.call.Query == query {
+		return x.call.Path + "?" + query
+	}
+	return x.call.Path
+}
+
+// reads reports whether the call changes nothing, whatever its reply may show.
+func (x *exchange) reads() bool { return x.line.Class == spend.Read || x.maskable() }

@@ -164,6 +164,9 @@ type Judgement struct {
 	Key, KeyHeader string
 	// Version is the provider's API version that the call asks for.
 	Version string
+	// Withheld are the members of the reply's JSON objects without which a Maskable
+	// intent is harmless; see Withhold.
+	Withheld []string
 	// Replayable says for how long after a settled call the provider answers
 	// the same key and body with the same reply and does nothing else; 0 for
 	// never.

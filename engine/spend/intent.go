@@ -98,6 +98,9 @@ type Intent struct {
 	// zero where the call itself says all. What has changed the object since
 	// makes them stale.
 	LookedUp time.Time `json:"-"`
+	// Maskable says that the call changes nothing and can be answered without what
+	// makes it a Capability: it is ruled on with Pass or Withhold, and not recorded.
+	Maskable bool `json:"-"`
 }
 
 // NormalMerchant gives a merchant's name the form in which names compare: lower

@@ -213,6 +213,10 @@ const (
 	Busy    Next = "busy"    // another write on the same object is under way
 	Doubt   Next = "doubt"   // sent before, outcome unknown
 	Reused  Next = "reused"  // same idempotency key, other request
+
+	// Those of a Maskable call, of which there is no request.
+	Pass     Next = "pass"     // forward it, and its reply as it is
+	Withhold Next = "withhold" // forward it, and its reply without what it would give away
 )
 
 // Ruling is the gate's answer to a call. The ledger may keep what its request points to:
