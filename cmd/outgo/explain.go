@@ -344,6 +344,9 @@ func (e *explainer) judge(rail string, j rails.Judgement) explanation {
 		x.Message += ": " + v.Message()
 		return x
 	case spend.Capability, spend.Spend:
+		if in.Maskable {
+			return e.glance(x, &in, j.Withheld)
+		}
 	}
 	v := e.evaluate(&in, e.policies)
 	if len(j.Lookups) > 0 {
@@ -352,6 +355,18 @@ func (e *explainer) judge(rail string, j rails.Judgement) explanation {
 	x.Decision, x.Reasons, x.Message = v.Decision, v.Codes(), v.Message()
 	if len(j.Lookups) > 0 {
 		x.Message = "the amount is looked up first (" + x.Lookup + "), and the policies' limits are applied to it then; of what is known already: " + x.Message
+	}
+	return x
+}
+
+// glance explains a read that passes either way, whole or without what would give away
+// a way to spend.
+func (e *explainer) glance(x explanation, in *spend.Intent, withheld []string) explanation {
+	v := e.evaluate(in, e.policies)
+	x.Decision, x.Reasons, x.Message = spend.Allow, []spend.Code{spend.OK}, "a read: it is forwarded as it is"
+	if v.Decision != spend.Allow {
+		x.Message = fmt.Sprintf("a read: it is forwarded, and the reply is passed on without %s; `capabilities: {%s: allow}` shows it (%s)",
+			strings.Join(withheld, ", "), in.Operation, v.Code)
 	}
 	return x
 }

@@ -1,6 +1,7 @@
 package stripe
 
 import (
+	"cmp"
 	"net/url"
 	"strings"
 )
@@ -11,6 +12,7 @@ import (
 type query struct {
 	method bool   // to be carried out with another method
 	secret string // of what reveals knows, to be shown: "number"; "?" where its spelling is broken
+	client string // of clients, an object to be shown with its client_secret: "payment_intent"
 }
 
 // readQuery reads the query of a GET or HEAD. It takes no memory where nothing is
@@ -37,19 +39,19 @@ func readQuery(raw string) (q query) {
 			// them so.
 			q.method = true
 		case strings.EqualFold(name, "expand"), strings.EqualFold(name, "include"):
-			if secret := secretIn(value); secret != "" {
-				q.secret = secret
-			}
+			secret, client := shownBy(value)
+			q.secret, q.client = cmp.Or(secret, q.secret), cmp.Or(client, q.client)
 		}
 	}
 	return q
 }
 
-// secretIn returns the secret that the value of an expand[] names, as it came.
-func secretIn(value string) string {
+// shownBy returns what the value of an expand[] names, as it came: a secret, where a
+// path ends in one, and an object with a client_secret, wherever one is on the way.
+func shownBy(value string) (secret, client string) {
 	decoded, err := url.QueryUnescape(value)
 	if err != nil {
-		return "?"
+		return "?", ""
 	}
 	for rest, more := decoded, true; more; {
 		var path string
@@ -58,13 +60,47 @@ func secretIn(value string) string {
 		if i := strings.IndexFunc(last, func(c rune) bool { return c != '_' && !isLetter(c) }); i >= 0 {
 			last = last[:i]
 		}
-		for _, secret := range secrets() {
-			if strings.EqualFold(last, secret) {
-				return secret
+		for _, s := range secrets() {
+			if strings.EqualFold(last, s) {
+				secret = s
 			}
 		}
+		client = cmp.Or(client, clientOn(path))
+	}
+	return secret, client
+}
+
+// clients are the fields of objects that show a client_secret when they are expanded.
+// An invoice's confirmation_secret is its payment intent's.
+func clients() [4]string {
+	return [...]string{"payment_intent", "confirmation_secret", "setup_intent", "pending_setup_intent"}
+}
+
+// clientOn returns the first of clients that a path of expand[] goes through.
+func clientOn(path string) string {
+	for rest := path; rest != ""; {
+		n := strings.IndexFunc(rest, func(c rune) bool { return c != '_' && !isLetter(c) })
+		if n < 0 {
+			n = len(rest)
+		}
+		for _, client := range clients() {
+			if strings.EqualFold(rest[:n], client) {
+				return client
+			}
+		}
+		rest = rest[min(n+1, len(rest)):]
 	}
 	return ""
+}
+
+// showing returns the operation that shows an object of clients by itself.
+func showing(client string) *listing {
+	path := "/v1/payment_intents"
+	if strings.HasSuffix(client, "setup_intent") {
+		path = "/v1/setup_intents"
+	}
+	op, _, _ := find("api.stripe.com", "GET", path)
+	return op
 }
 
 func isLetter(c rune) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' }

@@ -138,6 +138,9 @@ func (r *Rail) Intent(c *rails.Call, facts []rails.Fact) (rails.Judgement, error
 		in.Class, in.Object, in.Legs, j.Lookups = e.class, e.object, e.legs, e.lookups
 		r.describe(in)
 	}
+	if op.class == spend.Capability && c.Method == "GET" && showsItsClient(op) {
+		in.Object, in.Maskable, j.Withheld = "", true, []string{"client_secret"}
+	}
 	if len(c.Body) > maxShared {
 		unshare(in)
 	}
@@ -217,18 +220,23 @@ func operationOf(host string, c *rails.Call) (*listing, [2]string, error) {
 		return &plainRead, ids, nil // The head of an answer shows nothing.
 	case asks.secret != "" && (op == nil || len(op.when) == 0):
 		return revealing(asks.secret), ids, nil
-	case op == nil || len(op.when) > 0 && asks.secret == "" || showsItsClient(op):
+	case op != nil && (op.class == spend.Capability && len(op.when) == 0 || len(op.when) > 0 && asks.secret != ""):
+		return op, ids, nil
+	case asks.client != "":
+		return showing(asks.client), ids, nil
+	case op == nil || len(op.when) > 0:
 		return &plainRead, ids, nil
 	}
 	return op, ids, nil
 }
 
-// showsItsClient reports whether a read shows a client_secret, with which whoever has a
-// publishable key confirms the object. Agents poll these objects to hear how their
-// payments end, so that their reads pass.
+// showsItsClient reports whether what a read shows that gives away a way to spend is a
+// client_secret, with which whoever has a publishable key confirms the object, and
+// nothing else. Agents poll these objects to hear how their payments end, so that they
+// get them, without it.
 func showsItsClient(op *listing) bool {
 	switch op.name {
-	case "payment_intents.read", "setup_intents.read", "checkout.sessions.read":
+	case "payment_intents.read", "setup_intents.read", "checkout.sessions.read", "orders.read", "sources.read", "financial_connections.sessions.read":
 		return true
 	}
 	return false
