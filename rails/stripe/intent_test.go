@@ -421,7 +421,7 @@ func FuzzIntent(f *testing.F) {
 			t.Fatalf("%s %s is matched as %q and judged as %q", method, path, class, j.Intent.Class)
 		}
 		if j.Intent.Class == spend.Spend {
-			if class != spend.Spend || len(j.Intent.Legs) != 1 || (j.Intent.Legs[0].Amount.Sign() > 0) == (len(j.Lookups) == 1) {
+			if class != spend.Spend || len(j.Intent.Legs) != 1 || (j.Intent.Legs[0].Amount.Sign() > 0) == (len(j.Lookups) > 0) || len(j.Lookups) > maxLookups {
 				t.Fatalf("%s %s, matched as %q, spends %+v after %v", method, path, class, j.Intent.Legs, j.Lookups)
 			}
 		} else if len(j.Intent.Legs)+len(j.Lookups) != 0 {
