@@ -291,9 +291,9 @@ func (t *tale) isOn(in *spend.Intent, object *fact) bool {
 // What an invoice has left is what it may still take; once it is paid, it is what
 // was paid.
 func (t *tale) moved(in *spend.Intent, object *fact, status string) (spend.Amount, error) {
-	field, currency := t.amount, t.currency
+	field, currency, atLeast := t.amount, t.currency, t.atLeast
 	if field == "amount_remaining" && status == "paid" {
-		field = "amount_paid"
+		field, atLeast = "amount_paid", false
 	}
 	if currency == "" {
 		currency = "currency"
@@ -314,7 +314,7 @@ func (t *tale) moved(in *spend.Intent, object *fact, status string) (spend.Amoun
 		return spend.Amount{}, fmt.Errorf("read %s of %s: it is not in Stripe's table: %w", currency, object.what(), spend.Unavailable)
 	}
 	amount := spend.NewAmount(unit, max(n, -n)) // what a customer is given is below zero
-	if !t.atLeast {
+	if !atLeast {
 		return amount, nil
 	}
 	for i := range in.Legs {

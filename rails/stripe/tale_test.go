@@ -213,6 +213,35 @@ func TestEverySpendHasAReceipt(t *testing.T) {
 	}
 }
 
+// What Stripe posts later ends what was under way.
+func TestALaterEventEndsASpend(t *testing.T) {
+	const invoice = `{"id":"in_1","object":"invoice","currency":"usd","status":`
+	const payment = `{"id":"obp_1","object":"treasury.outbound_payment","currency":"usd","amount":500,"financial_account":"fa_1","status":`
+	for name, c := range map[string]struct {
+		operation, on, event, object string
+		want                         spend.Result
+		amount                       string
+	}{
+		"an invoice whose payment failed":     {"invoices.pay", "invoices/in_1", "invoice.payment_failed", invoice + `"open","amount_remaining":500,"amount_paid":0}`, spend.DidNot, ""},
+		"an invoice that advanced by itself":  {"invoices.create", "customers/cus_1", "invoice.paid", invoice + `"paid","amount_remaining":0,"amount_paid":400}`, spend.Happened, "400 USD"},
+		"a payment that was posted":           {"treasury.outbound_payments.create", "treasury/financial_accounts/fa_1", "treasury.outbound_payment.posted", payment + `"posted"}`, spend.Happened, "500 USD"},
+		"a payment that failed":               {"treasury.outbound_payments.create", "treasury/financial_accounts/fa_1", "treasury.outbound_payment.failed", payment + `"failed"}`, spend.DidNot, ""},
+		"a payment out of another account":    {"treasury.outbound_payments.create", "treasury/financial_accounts/fa_2", "treasury.outbound_payment.failed", payment + `"failed"}`, spend.Uncertain, ""},
+		"an event that says nothing of a pay": {"invoices.pay", "invoices/in_1", "invoice.updated", invoice + `"open","amount_remaining":500,"amount_paid":0}`, spend.Uncertain, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			object, err := parseObject([]byte(c.object))
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := weigh(judged(t, c.operation, c.on, "500 USD"), c.event, object, spend.Receipt{Source: spend.FromProvider})
+			if o.Result != c.want || o.Receipt.Amount.String() != c.amount {
+				t.Errorf("%s with %q, want %s with %q", o.Result, o.Receipt.Amount, c.want, c.amount)
+			}
+		})
+	}
+}
+
 func TestAReplyNamesTheMerchantAndWhatIsUndone(t *testing.T) {
 	r := New(Options{})
 	card := judged(t, "issuing.authorizations.approve", "issuing/authorizations/iauth_1", "60 USD")

@@ -179,7 +179,7 @@ func weigh(in *spend.Intent, event string, object *fact, said spend.Receipt) spe
 	switch {
 	case o.Receipt.TransactionID == "" || !isOn(in, object):
 		return unknown
-	case event == "payment_intent.payment_failed" && object.text("status") == "requires_payment_method", o.Result == spend.DidNot:
+	case hasFailed(event, object.text("status")), o.Result == spend.DidNot:
 		o.Result, o.Why, o.Receipt.Amount = spend.DidNot, spend.UpstreamFailed, spend.Amount{}
 	}
 	return o
@@ -193,6 +193,10 @@ func laterEvents() []string {
 		"charge.succeeded", "charge.failed", "charge.expired",
 		"refund.updated", "refund.failed", "charge.refund.updated",
 		"payout.paid", "payout.updated", "payout.failed", "payout.canceled",
-		"topup.succeeded", "topup.failed", "topup.canceled",
+		"topup.succeeded", "topup.failed", "topup.canceled", "invoice.paid", "climate.order.canceled",
+		"treasury.inbound_transfer.succeeded", "treasury.inbound_transfer.failed", "treasury.inbound_transfer.canceled",
+		"treasury.outbound_payment.posted", "treasury.outbound_payment.failed", "treasury.outbound_payment.canceled",
+		"treasury.outbound_transfer.posted", "treasury.outbound_transfer.failed", "treasury.outbound_transfer.canceled",
+		"treasury.credit_reversal.posted", "treasury.debit_reversal.completed",
 	}
 }
