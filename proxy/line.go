@@ -19,7 +19,8 @@ type Line struct {
 	Method    string
 	Path      string // without the query
 	// Decision is "forwarded" (by a ruling), "passed" (a read, or a write that
-	// moves no money), "tunneled", "joined" (another call's reply), "replayed",
+	// moves no money), "withheld" (a read that passed without what its reply would
+	// have given away), "tunneled", "joined" (another call's reply), "replayed",
 	// "gone" (the agent hung up first), "cut", or the value of Outgo-Decision.
 	Decision string
 	Code     spend.Code
