@@ -56,7 +56,7 @@ func (x *exchange) judge() error {
 	}
 	if j.Intent.Class == spend.Unrecognised && !x.p.opt.HoldUnrecognised {
 		x.judged.Intent.Operation = j.Intent.Operation
-		return rails.Refusef(spend.UnrecognisedCall, "", "outgo does not know what %s %s does with money, so it was not sent; an operator can have such calls held for approval with `proxy.unrecognised: hold`", x.call.Method, x.call.Path)
+		return rails.Refusef(spend.UnrecognisedCall, "", "outgo %s, so it was not sent; an operator can have such calls held for approval with `proxy.unrecognised: hold`", x.unread(j.Doubt))
 	}
 	x.judged = j
 	x.judged.Intent.Maskable = j.Intent.Maskable && j.Intent.Class == spend.Capability && len(j.Withheld) > 0
@@ -65,6 +65,14 @@ func (x *exchange) judge() error {
 	}
 	x.complete(&x.judged.Intent)
 	return nil
+}
+
+// unread says what of the call outgo does not know.
+func (x *exchange) unread(doubt string) string {
+	if doubt != "" {
+		return fmt.Sprintf("cannot tell what %s %s would move: %s", x.call.Method, x.call.Path, doubt)
+	}
+	return fmt.Sprintf("does not know what %s %s does with money", x.call.Method, x.call.Path)
 }
 
 // lookUp performs lookups and appends what the provider answered to facts.

@@ -152,6 +152,9 @@ type Judgement struct {
 	// Lookups are the reads without which the amount, unit or payee is unknown;
 	// at most three. The legs then carry no amount.
 	Lookups []Lookup
+	// Doubt says why the amount of a call that the rail knows cannot be told, where
+	// that makes it Unrecognised; "" otherwise.
+	Doubt string
 	// Query and Body are what must be sent: the agent's own bytes where they
 	// equal the canonical encoding, else the canonical encoding.
 	Query string

@@ -331,6 +331,9 @@ func (e *explainer) judge(rail string, j rails.Judgement) explanation {
 	case spend.Unrecognised:
 		x.Decision, x.Reasons = spend.Deny, []spend.Code{spend.UnrecognisedCall}
 		x.Message = "no rail knows this call, and it goes to a host that moves money"
+		if j.Doubt != "" {
+			x.Message = "nobody can tell beforehand what this call would move: " + j.Doubt
+		}
 		if e.cfg.Proxy.Unrecognised != "hold" {
 			return x
 		}

@@ -43,7 +43,7 @@ func billed(e effect, err error) (effect, error) {
 		e.lookups = []rails.Lookup{rails.Lookup(d)}
 		return e, nil
 	case errors.As(err, &u):
-		return effect{class: spend.Unrecognised, object: e.object}, nil
+		return effect{class: spend.Unrecognised, object: e.object, doubt: string(u)}, nil
 	case err != nil:
 		return effect{}, err
 	}
@@ -107,7 +107,7 @@ func (x *reading) billing(f *form) (e effect, ok bool, err error) {
 // need asks for one more lookup.
 func (x *reading) need(l rails.Lookup) error {
 	if len(x.facts) >= maxLookups {
-		return unclear("it takes more lookups than are made")
+		return unclear("it takes more than three lookups")
 	}
 	return due(l)
 }
@@ -234,7 +234,7 @@ func (f *form) sets(name string) bool {
 func (f *form) known(names string) error {
 	for i := range f.all {
 		if top := f.all[i].top(); !isAmong(names, top) {
-			return unclear("it has a parameter " + top)
+			return unclear("it has the parameter " + shown(top) + ", of which nothing is known")
 		}
 	}
 	return nil
@@ -257,11 +257,14 @@ func (f *form) objects(list, names string) ([]string, error) {
 		}
 		_, rest := cutSub(p.name[len(list):])
 		if name, _ := cutSub(rest); !isAmong(names, name) {
-			return nil, unclear("it has a parameter " + p.name)
+			return nil, unclear("it has the parameter " + shown(p.name) + ", of which nothing is known")
 		}
 	}
 	return all, nil
 }
+
+// priceable are the parameters of a price that the call states.
+const priceable = "currency product product_data recurring tax_behavior unit_amount unit_amount_decimal"
 
 // sub names a parameter of the object at: the parameter itself where at is "".
 func sub(at string, names ...string) string {

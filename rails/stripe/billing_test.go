@@ -112,3 +112,33 @@ func price(id, amount, currency string, edits ...string) string {
 func gotPrice(id, amount, currency string, edits ...string) string {
 	return "GET /v1/prices/" + id + "?expand[]=currency_options => " + price(id, amount, currency, edits...)
 }
+
+// A lookup by POST can do nothing but read: what is asked by it is listed, moves
+// nothing whatever its parameters, and is a preview by its name.
+func TestPreviewsOnlyRead(t *testing.T) {
+	paths := New(Options{}).Previews()
+	if len(paths) != 1 || paths[0] != previewPath {
+		t.Fatalf("the previews are %v", paths)
+	}
+	for _, path := range paths {
+		op, ids, err := find("api.stripe.com", "POST", path)
+		if err != nil || op == nil || op.class != spend.Other || len(op.when) > 0 || ids[0] != "" || !strings.HasSuffix(op.name, "preview") {
+			t.Errorf("%s is %+v, %v", path, op, err)
+		}
+	}
+}
+
+// Who refuses what nobody can tell the amount of says why.
+func TestADoubtSaysWhatIsNotKnown(t *testing.T) {
+	call := post("/v1/subscriptions", "customer=cus_1&items[0][price]=price_1", "Authorization", "Bearer sk_test_1", "Stripe-Version", present)
+	answer := rails.Fact{Lookup: rails.Lookup{Target: "/v1/prices/price_1?expand[]=currency_options"},
+		Reply: rails.Reply{Status: 200, Body: []byte(strings.ReplaceAll(price("price_1", "5", "usd", "licensed", "metered"), "'", `"`))}}
+	j, err := New(Options{}).Intent(call, []rails.Fact{answer})
+	if err != nil || j.Intent.Class != spend.Unrecognised || !strings.Contains(j.Doubt, "price price_1") {
+		t.Errorf("%+v, %v with doubt %q", j.Intent, err, j.Doubt)
+	}
+	call = post("/v1/subscriptions", "customer=cus_1&items[0][price]=price_1&4242424242424242=1", "Authorization", "Bearer sk_test_1")
+	if j, err := New(Options{}).Intent(call, nil); err == nil && strings.Contains(j.Doubt, "4242") {
+		t.Errorf("the doubt repeats a number: %q", j.Doubt)
+	}
+}

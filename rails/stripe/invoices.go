@@ -16,6 +16,10 @@ const words = "account_tax_ids application_fee_amount application_fee_percent ca
 	" default_payment_method default_source description due_date effective_at expand footer invoice_settings issuer metadata number" +
 	" off_session on_behalf_of payment_settings rendering rendering_options shipping_details statement_descriptor"
 
+// invoiced are all the parameters of an invoice that are known.
+const invoiced = words + " auto_advance automatic_tax automatically_finalizes_at collection_method currency customer customer_account" +
+	" default_tax_rates discounts from_invoice pending_invoice_items_behavior shipping_cost subscription transfer_data"
+
 // createInvoice spends what waits for the customer's next invoice, if the new one
 // advances by itself.
 func createInvoice(x *reading, f *form) (effect, error) {
@@ -35,15 +39,21 @@ func createInvoice(x *reading, f *form) (effect, error) {
 	if from != "" {
 		e.object = "invoices/" + from
 	}
+	if err := f.known(invoiced); err != nil {
+		return e, err
+	}
 	advances, err := f.advances(x.version < "2018-11-08")
 	if err != nil || !advances {
-		return e.staged(), err
+		return x.staged(e), err
 	}
 	if err := f.known(words + " auto_advance automatic_tax automatically_finalizes_at collection_method currency customer customer_account" +
 		" discounts from_invoice pending_invoice_items_behavior subscription transfer_data"); err != nil {
 		return e, err
 	}
 	if from != "" {
+		if taxed, _, err := f.flag("automatic_tax[enabled]"); err != nil || taxed {
+			return e, orUnclear(err, "what tax adds to a revision")
+		}
 		invoice, err := x.ask("/v1/invoices/"+from, "invoice", from)
 		if err != nil {
 			return e, err
@@ -53,7 +63,7 @@ func createInvoice(x *reading, f *form) (effect, error) {
 	// What Stripe puts on it by itself was more before 2022-08-01.
 	behavior, stated, err := f.scalar("pending_invoice_items_behavior")
 	if err != nil || behavior == "exclude" || !stated && x.version >= "2022-08-01" {
-		return e.staged(), err
+		return x.staged(e), err
 	}
 	if customer == "" {
 		return e, rails.Refusef(spend.Malformed, "customer", "customer is missing")
@@ -63,15 +73,15 @@ func createInvoice(x *reading, f *form) (effect, error) {
 		return e, err
 	}
 	if n <= 0 {
-		return e.staged(), nil
+		return x.staged(e), nil
 	}
 	return e.moving(unit, n, ""), nil
 }
 
-// staged is what e is while nothing moves by itself. What it names to be paid is not
-// told by the invoice any more, since 2025: it gives away a place to send money to.
-func (e effect) staged() effect {
-	if e.legs[0].Payee != "" {
+// staged is what e is while nothing moves by itself. Whom it is passed on to, an invoice
+// does not tell any more since 2025-03-31: the call gives away a place to send money to.
+func (x *reading) staged(e effect) effect {
+	if told := x.version != "" && x.version < "2025-03-31"; e.legs[0].Payee != "" && !told {
 		return effect{class: spend.Capability, object: e.object}
 	}
 	return touches(e.object)
@@ -182,17 +192,20 @@ func updateInvoice(x *reading, f *form) (effect, error) {
 	}
 	e := arms("invoices/"+x.id, payee)
 	if f.only(words) {
-		return e.staged(), nil
+		return x.staged(e), nil
+	}
+	if err := f.known(invoiced); err != nil {
+		return e, err
 	}
 	if advances, err := f.advances(true); err != nil || !advances {
-		return e.staged(), err
+		return x.staged(e), err
 	}
 	invoice, err := x.invoice()
 	if err != nil {
 		return e, err
 	}
 	if advances, err := f.advancesWith(invoice); err != nil || !advances {
-		return e.staged(), err
+		return x.staged(e), err
 	}
 	// What another tax, discount or shipping makes of the amount is not known.
 	if err := f.known(words + " auto_advance automatically_finalizes_at collection_method transfer_data"); err != nil {
@@ -263,7 +276,7 @@ func finalizeInvoice(x *reading, f *form) (effect, error) {
 		return e, err
 	}
 	if advances, err := f.advancesWith(invoice); err != nil || !advances {
-		return e.staged(), err
+		return x.staged(e), err
 	}
 	return e.remaining(invoice, "amount_remaining")
 }
@@ -311,7 +324,7 @@ func writeLines(x *reading, f *form) (effect, error) {
 		return e, err
 	}
 	if advances, err := f.advancesWith(invoice); err != nil || !advances {
-		return e.staged(), err
+		return x.staged(e), err
 	}
 	places := []string{""}
 	if x.id2 != "" {
@@ -358,7 +371,7 @@ func removeLines(x *reading, f *form) (effect, error) {
 		return e, err
 	}
 	if advances, err := f.advancesWith(invoice); err != nil || !advances {
-		return e.staged(), err
+		return x.staged(e), err
 	}
 	return e, unclear("what is left of an invoice that is charged by itself")
 }

@@ -23,6 +23,7 @@ type effect struct {
 	object  string      // see spend.Intent.Object
 	legs    []spend.Leg // none where no money moves; without an amount while lookups are due
 	lookups []rails.Lookup
+	doubt   string // see rails.Judgement.Doubt
 }
 
 // effect makes out what one call of an operation does. The form stands beside x and

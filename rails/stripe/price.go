@@ -99,7 +99,15 @@ func (l *line) stated(f *form) (ways int, whole bool, err error) {
 		ways, whole = ways+1, whole || last == "amount"
 		l.each, l.price, l.unit = n, nil, ""
 	}
-	if currency := sub(l.at, "price_data", "currency"); f.sets(currency) {
+	data := sub(l.at, "price_data")
+	for i := range f.all {
+		if p := &f.all[i]; p.isWithin(data) {
+			if name, _ := cutSub(p.name[len(data):]); !isAmong(priceable, name) {
+				return 0, false, unclear("it has the parameter " + shown(p.name) + ", of which nothing is known")
+			}
+		}
+	}
+	if currency := sub(data, "currency"); f.sets(currency) {
 		l.unit, err = f.currencyAt(currency)
 	}
 	return ways, whole, err

@@ -135,7 +135,7 @@ func (r *Rail) Intent(c *rails.Call, facts []rails.Fact) (rails.Judgement, error
 		if err != nil {
 			return rails.Judgement{}, err
 		}
-		in.Class, in.Object, in.Legs, j.Lookups = e.class, e.object, e.legs, e.lookups
+		in.Class, in.Object, in.Legs, j.Lookups, j.Doubt = e.class, e.object, e.legs, e.lookups, e.doubt
 		r.describe(in)
 	}
 	if op.class == spend.Capability && c.Method == "GET" && showsItsClient(op) {

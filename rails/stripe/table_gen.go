@@ -128,7 +128,7 @@ var listings = [...]listing{
 	{name: "customers.sources.delete", class: spend.Other, object: "customers/{id}"},
 	{name: "customers.sources.update", class: spend.Other, object: "customers/{id}"},
 	{name: "customers.sources.verify", class: spend.Capability, object: "customers/{id}"},
-	{name: "customers.subscription.cancel", class: spend.Other, object: "customers/{id}"},
+	{name: "customers.subscription.cancel", class: spend.Spend, when: []condition{{spend.Spend, "invoice_now", ""}, {spend.Spend, "prorate", ""}}, known: []string{"at_period_end", "expand", "invoice_now", "prorate"}, kind: spend.Charge, amount: "?", currency: "?", object: "customers/{id}"},
 	{name: "customers.subscription.update", class: spend.Spend, kind: spend.Charge, amount: "?", currency: "?", object: "customers/{id}"},
 	{name: "subscriptions.create", class: spend.Spend, kind: spend.Charge, amount: "?", currency: "?", payee: "transfer_data[destination]", object: "customers/{id}"},
 	{name: "subscriptions.cancel", class: spend.Spend, when: []condition{{spend.Spend, "invoice_now", ""}, {spend.Spend, "prorate", ""}}, known: []string{"expand", "invoice_now", "prorate"}, kind: spend.Charge, amount: "?", currency: "?", object: "subscriptions/{id2}"},

@@ -118,7 +118,7 @@ func taleOfBilling(operation string) (t tale, ok bool) {
 		return tale{objects: "subscription", done: subscribed, not: "incomplete_expired"}, true
 	case "subscriptions.update", "subscriptions.cancel", "subscriptions.pause", "subscriptions.resume", "subscriptions.attach_cadence":
 		return tale{objects: "subscription", of: "id", done: subscribed + " canceled"}, true
-	case "customers.subscription.update":
+	case "customers.subscription.update", "customers.subscription.cancel":
 		return tale{objects: "subscription", of: "customer", done: subscribed + " canceled"}, true
 	case "subscription_items.create", "subscription_items.update", "subscription_items.delete":
 		return tale{objects: "subscription_item subscription"}, true
