@@ -121,12 +121,17 @@ func oracles() []oracle {
 		{path: "/v1/customers/cus_1", base: []string{"balance=-{n}", "name=Jenny"}, spends: set("balance", "account_balance"), gives: set("source", "default_source", "card"), amount: "balance", credit: true},
 		{path: "/v1/customers/cus_1", base: []string{"name=Jenny", "invoice_settings[footer]=x"}, spends: set("balance", "account_balance"), gives: set("source", "default_source", "invoice_settings[default_payment_method]")},
 		{path: "/v1/customers/cus_1/balance_transactions", base: []string{"amount=-{n}", "currency={c}"}, spends: always, amount: "amount", currency: "currency", credit: true},
-		{path: "/v1/invoices", base: []string{"customer=cus_1", "auto_advance=false"}, spends: set("auto_advance", "automatically_finalizes_at")},
+		{path: "/v1/invoices", base: []string{"customer=cus_1", "auto_advance=false", "pending_invoice_items_behavior=include"}, spends: func(p params) bool {
+			// Since 2022 nothing stands on a new invoice that does not ask for what waits.
+			what := p.get("pending_invoice_items_behavior")
+			return set("auto_advance", "automatically_finalizes_at")(p) && what != "" && what != "exclude"
+		}},
 		{path: "/v1/invoices/in_1/pay", base: []string{"paid_out_of_band=true"}, spends: func(p params) bool { return p.get("paid_out_of_band") != "true" }},
 		{path: "/v1/invoices/in_1/pay", base: []string{"off_session=true"}, spends: func(p params) bool { return p.get("paid_out_of_band") != "true" }},
 		{method: "DELETE", path: "/v1/subscriptions/sub_1", base: []string{"cancellation_details[comment]=x"}, spends: set("invoice_now", "prorate"), asked: true},
 		{path: "/v1/checkout/sessions", base: []string{"mode=setup", "currency={c}", "success_url=https%3A%2F%2Fshop.example"}, spends: func(p params) bool { return p.get("mode") != "setup" }, gives: always},
-		{path: "/v1/invoiceitems", base: []string{"customer=cus_1", "amount={n}", "currency={c}"}, spends: always, amount: "amount", currency: "currency"},
+		{path: "/v1/invoiceitems", base: []string{"customer=cus_1", "amount={n}", "currency={c}"}, spends: func(p params) bool { return !slices.Equal(numbers(p.get("amount")), []int64{0}) },
+			amount: "amount", currency: "currency"},
 		{path: "/v1/treasury/outbound_payments", base: []string{"financial_account=fa_1", "amount={n}", "currency={c}", "destination_payment_method=pm_2"}, spends: always, amount: "amount", currency: "currency", payee: []string{"destination_payment_method"}},
 		{path: "/v1/billing/credit_grants", base: []string{"customer=cus_1", "category=paid", "amount[type]=monetary", "amount[monetary][value]={n}", "amount[monetary][currency]={c}"}, spends: always,
 			amount: "amount[monetary][value]", currency: "amount[monetary][currency]"},
