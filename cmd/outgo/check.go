@@ -18,7 +18,8 @@ func newCheck(opt *options) *cobra.Command {
 	return &cobra.Command{
 		Use: "check", Short: "Check the configuration and its policies", Args: cobra.NoArgs,
 		Long: `Check reads the configuration as serve would and judges all of it: every mistake is
-named with file, line, column and field. Nothing is started or changed.`,
+named with file, line, column and field, and patterns of operations that match none
+with what was probably meant. Nothing is started or changed.`,
 		Example: "  outgo check --config outgo.yaml\n  outgo check --json",
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := opt.load()
