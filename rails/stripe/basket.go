@@ -23,8 +23,8 @@ const (
 
 // basket adds up the most that a payer can be asked for: every item in the largest
 // quantity that may be chosen, every optional item, and the dearest way of shipping.
-// Discounts lower nothing, for they may be withdrawn, and tax, which is known only
-// once the payer's address is, is not in it.
+// Discounts lower nothing, for they may be withdrawn. Tax is in it where the call
+// names its rates; what only the payer's address decides is not.
 type basket struct {
 	unit string // of all of it; "" until something says
 	sum  *big.Int
@@ -39,6 +39,7 @@ type rate struct {
 	unit string
 	each *big.Int
 	per  int64
+	tax  *big.Int // how many per cent come on top, in the same parts; nil for none
 }
 
 // newBasket returns an empty one, in the currency that the call asks for.
@@ -65,11 +66,50 @@ func (b *basket) raise(sum *big.Int, r rate, many int64) {
 	if many > 0 {
 		packs = (many-1)/r.per + 1
 	}
-	whole, rest := new(big.Int).QuoRem(new(big.Int).Mul(r.each, big.NewInt(packs)), unitParts(), new(big.Int))
+	cost, in := new(big.Int).Mul(r.each, big.NewInt(packs)), unitParts()
+	if r.tax != nil {
+		hundred := parts(100)
+		cost.Mul(cost, new(big.Int).Add(hundred, r.tax))
+		in.Mul(in, hundred)
+	}
+	whole, rest := cost.QuoRem(cost, in, new(big.Int))
 	if rest.Sign() > 0 {
 		whole.Add(whole, big.NewInt(1))
 	}
 	sum.Add(sum, whole)
+}
+
+// tax returns by how many per cent the tax rates that an item names raise it, nil for
+// none.
+func (b *basket) tax(x *reading, f *form, name string) (sum *big.Int, err error) {
+	b.dark = b.dark || f.states(name+"[dynamic_tax_rates]") // by the payer's country
+	for i := range f.all {
+		p := &f.all[i]
+		if !p.isWithin(name + "[tax_rates]") {
+			continue
+		}
+		id := p.text()
+		if !isID(id) {
+			return nil, rails.Refusef(spend.Malformed, name, "%s is %.80q, which is no id of Stripe's", p.name, id)
+		}
+		known, err := b.look(x, "/v1/tax_rates/"+id, "tax_rate", id)
+		if err != nil {
+			return nil, err
+		}
+		if known == nil || known.get("inclusive").Raw == "true" {
+			continue
+		}
+		percent, ok := parseParts(string(known.members.value("percentage")), true)
+		if !ok {
+			b.dark = true // a flat amount, or nothing that can be reckoned with
+			continue
+		}
+		if sum == nil {
+			sum = new(big.Int)
+		}
+		sum.Add(sum, percent)
+	}
+	return sum, nil
 }
 
 // ship takes in one way of shipping, of which the payer chooses one.
@@ -146,6 +186,10 @@ func (b *basket) item(x *reading, f *form, name string) error {
 	if err != nil {
 		return err
 	}
+	tax, err := b.tax(x, f, name)
+	if err != nil {
+		return err
+	}
 	prefix, stated := name+"[price_data]", f.isHash(name+"[price_data]")
 	if !stated { // until 2022 an item stated it by itself
 		if _, stated, err = f.scalar(name + "[amount]"); err != nil {
@@ -157,19 +201,19 @@ func (b *basket) item(x *reading, f *form, name string) error {
 	case named && stated:
 		return rails.Refusef(spend.Ambiguous, name, "%s names a price and states one; send one of them", name)
 	case named:
-		return b.priced(x, id, many)
+		return b.priced(x, id, many, tax)
 	case !stated:
 		return rails.Refusef(spend.Malformed, name, "%s names no price; send price or price_data", name)
 	}
 	r, err := f.rate(prefix)
-	if err == nil {
+	if r.tax = tax; err == nil {
 		b.add(r, many)
 	}
 	return err
 }
 
-// priced puts in so many of what a price of Stripe's says.
-func (b *basket) priced(x *reading, id string, many int64) error {
+// priced puts in so many of what a price of Stripe's says, and tax on them.
+func (b *basket) priced(x *reading, id string, many int64, tax *big.Int) error {
 	target := "/v1/prices/" + id
 	if b.unit != "" {
 		target += "?expand[]=currency_options" // a price may be another one in another currency
@@ -183,10 +227,10 @@ func (b *basket) priced(x *reading, id string, many int64) error {
 	if err != nil || price == nil {
 		return err
 	}
-	return b.addPrice(price, many)
+	return b.addPrice(price, many, tax)
 }
 
-func (b *basket) addPrice(price *fact, many int64) error {
+func (b *basket) addPrice(price *fact, many int64, tax *big.Int) error {
 	r, known, err := price.rate(b.unit)
 	if err != nil {
 		return err
@@ -195,6 +239,7 @@ func (b *basket) addPrice(price *fact, many int64) error {
 		b.dark = true
 		return nil
 	}
+	r.tax = tax
 	b.add(r, many)
 	return nil
 }

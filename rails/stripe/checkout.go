@@ -2,6 +2,7 @@ package stripe
 
 import (
 	"fmt"
+	"math/big"
 
 	"github.com/outgo/outgo/engine/spend"
 	"github.com/outgo/outgo/rails"
@@ -30,7 +31,7 @@ func createSession(x *reading, f *form) (effect, error) {
 		return effect{}, err
 	}
 	// Until 2022 a session could ask for plans in place of items.
-	b.dark = f.isHash("subscription_data[items]") || !f.isHash("line_items")
+	b.dark = f.isHash("subscription_data[items]") || !f.isHash("line_items") || f.states("subscription_data[default_tax_rates]")
 	if err := b.stated(x, f); err != nil {
 		return effect{}, err
 	}
@@ -181,8 +182,15 @@ func (b *basket) kept(x *reading, f *form, item *fact, name string) error {
 	if err != nil {
 		return err
 	}
+	// Of the tax that was on it before, it is not known what part comes on top.
+	taxed := item.has("amount_tax") && item.get("amount_tax").Raw != "0"
+	b.dark = b.dark || taxed && (name == "" || !f.states(name+"[tax_rates]"))
+	var tax *big.Int
 	if name != "" {
 		if many, err = f.most(name, many); err != nil {
+			return err
+		}
+		if tax, err = b.tax(x, f, name); err != nil {
 			return err
 		}
 		_, anew, err := f.scalar(name + "[price]")
@@ -190,18 +198,18 @@ func (b *basket) kept(x *reading, f *form, item *fact, name string) error {
 			return err
 		}
 		if anew || f.isHash(name+"[price_data]") {
-			return b.repriced(x, f, name, many)
+			return b.repriced(x, f, name, many, tax)
 		}
 	}
 	price, err := item.inner("price", "price")
 	if err != nil {
 		return err
 	}
-	return b.addPrice(price, many)
+	return b.addPrice(price, many, tax)
 }
 
 // repriced puts in one item that was there at the price that the call gives it.
-func (b *basket) repriced(x *reading, f *form, name string, many int64) error {
+func (b *basket) repriced(x *reading, f *form, name string, many int64, tax *big.Int) error {
 	id, named, err := f.name(name + "[price]")
 	if err != nil {
 		return err
@@ -210,10 +218,10 @@ func (b *basket) repriced(x *reading, f *form, name string, many int64) error {
 		return rails.Refusef(spend.Ambiguous, name, "%s names a price and states one; send one of them", name)
 	}
 	if named {
-		return b.priced(x, id, many)
+		return b.priced(x, id, many, tax)
 	}
 	r, err := f.rate(name + "[price_data]")
-	if err == nil {
+	if r.tax = tax; err == nil {
 		b.add(r, many)
 	}
 	return err
@@ -233,7 +241,7 @@ func (b *basket) optional(x *reading, f *form, was *fact) error {
 		if err != nil {
 			return err
 		}
-		if err := b.priced(x, item.text("price"), many); err != nil {
+		if err := b.priced(x, item.text("price"), many, nil); err != nil {
 			return err
 		}
 	}

@@ -106,6 +106,10 @@ func priceOf(id, currency, unit, rest string) string {
 	return fmt.Sprintf(`{"id":%q,"object":"price","billing_scheme":"per_unit","currency":%q,"unit_amount":%s%s}`, id, currency, unit, rest)
 }
 
+func taxOf(id, inclusive, percentage string) string {
+	return fmt.Sprintf(`{"id":%q,"object":"tax_rate","inclusive":%s,"percentage":%s}`, id, inclusive, percentage)
+}
+
 func TestASessionIsJudgedAtTheMostThatItMayAskFor(t *testing.T) {
 	const path = "/v1/checkout/sessions"
 	const one = "mode=payment&success_url=https%3A%2F%2Fa.example&line_items[0][quantity]=2&line_items[0][price_data][currency]=usd&line_items[0][price_data][unit_amount]=1000&line_items[0][price_data][product_data][name]=Tea"
@@ -152,6 +156,14 @@ func TestASessionIsJudgedAtTheMostThatItMayAskFor(t *testing.T) {
 		"four prices are too many to look up": {path: path, body: "mode=payment&line_items[0][price]=price_1&line_items[1][price]=price_2&line_items[2][price]=price_3&line_items[3][price]=price_4", class: spend.Unrecognised},
 		"a way to save an instrument":         {path: path, body: "mode=setup&currency=usd", class: spend.Capability},
 		"one of an unknown parameter, too":    {path: path, body: "mode=setup&currency=usd&frobnicate=1", class: spend.Capability},
+		"tax on top":                          {path: path, body: one + "&line_items[0][tax_rates][0]=txr_1", replies: map[string]string{"/v1/tax_rates/txr_1": taxOf("txr_1", "false", "19.0")}, legs: "charge 2380 USD", lookups: 1},
+		"tax within":                          {path: path, body: one + "&line_items[0][tax_rates][]=txr_1", replies: map[string]string{"/v1/tax_rates/txr_1": taxOf("txr_1", "true", "19")}, legs: "charge 2000 USD", lookups: 1},
+		"two taxes, and a fraction of a cent": {path: path, body: one + "&line_items[0][tax_rates][0]=txr_1&line_items[0][tax_rates][1]=txr_2", replies: map[string]string{"/v1/tax_rates/txr_1": taxOf("txr_1", "false", "7.255"), "/v1/tax_rates/txr_2": taxOf("txr_2", "false", "100")}, legs: "charge 4146 USD", lookups: 2},
+		"tax on a price by its id":            {path: path, body: "mode=payment&line_items[0][price]=price_1&line_items[0][quantity]=1&line_items[0][tax_rates][0]=txr_1", replies: map[string]string{"/v1/prices/price_1": tea["/v1/prices/price_1"], "/v1/tax_rates/txr_1": taxOf("txr_1", "false", "20")}, legs: "charge 840 EUR", lookups: 2},
+		"a flat tax":                          {path: path, body: one + "&line_items[0][tax_rates][0]=txr_1", replies: map[string]string{"/v1/tax_rates/txr_1": taxOf("txr_1", "false", "null")}, class: spend.Unrecognised, lookups: 1},
+		"a tax by country":                    {path: path, body: one + "&line_items[0][dynamic_tax_rates][0]=txr_1", class: spend.Unrecognised},
+		"a subscription's tax":                {path: path, body: one + "&subscription_data[default_tax_rates][0]=txr_1", class: spend.Unrecognised},
+		"a tax that leads elsewhere":          {path: path, body: one + "&line_items[0][tax_rates][0]=a%2Fb", code: spend.Malformed},
 		"a price twice":                       {path: path, body: one + "&line_items[0][price]=price_1", code: spend.Ambiguous},
 		"an amount twice":                     {path: path, body: one + "&line_items[0][price_data][unit_amount_decimal]=1", code: spend.Ambiguous},
 		"two who are paid":                    {path: path, body: one + "&payment_intent_data[transfer_data][destination]=acct_9&subscription_data[transfer_data][destination]=acct_8", code: spend.Ambiguous},
@@ -186,6 +198,8 @@ func TestAnUpdateIsJudgedAtAllThatIsThenAskedFor(t *testing.T) {
 		"no shipping, and an item":            {path: path, body: "shipping_options=&line_items[0][id]=li_2", replies: session, legs: "charge 30 USD", object: object, lookups: 1},
 		"an item that is not there":           {path: path, body: "line_items[0][id]=li_9", replies: session, class: spend.Unrecognised, object: object, lookups: 1},
 		"an item twice":                       {path: path, body: "line_items[0][id]=li_1&line_items[1][id]=li_1", replies: session, code: spend.Ambiguous},
+		"an item that was taxed":              {path: path, body: "line_items[0][id]=li_1", replies: map[string]string{"/v1/checkout/sessions/cs_1?expand[]=line_items": strings.Replace(session["/v1/checkout/sessions/cs_1?expand[]=line_items"], `"quantity":2`, `"quantity":2,"amount_tax":19`, 1)}, class: spend.Unrecognised, object: object, lookups: 1},
+		"an item that is taxed no more":       {path: path, body: "line_items[0][id]=li_1&line_items[0][tax_rates]=", replies: map[string]string{"/v1/checkout/sessions/cs_1?expand[]=line_items": strings.Replace(session["/v1/checkout/sessions/cs_1?expand[]=line_items"], `"quantity":2`, `"quantity":2,"amount_tax":19`, 1)}, legs: "charge 1040 USD", object: object, lookups: 1},
 		"where it is sent":                    {path: path, body: "metadata[a]=b", class: spend.Other, object: object},
 		"a link with all of its items":        {path: link, body: "line_items[0][id]=li_1&line_items[0][quantity]=1", replies: open, legs: "charge 544 USD to acct_9", object: linked, lookups: 2},
 		"a link that is opened again":         {path: link, body: "active=true", replies: open, legs: "charge 1044 USD to acct_9", object: linked, lookups: 2},
