@@ -112,12 +112,13 @@ func TestWhatUndoesAPaymentIsNotedAndGivesNothingBack(t *testing.T) {
 	}
 }
 
-// A refund that the provider tells of before its own reply is there.
+// A refund whose reply comes after what the provider says of it by itself.
 func TestARefundOfUnknownOutcomeIsLinkedWhenItIsProved(t *testing.T) {
 	w := newWorld(t, daily())
 	payment := w.authorize(charge(1000, "a"), spend.Forward).ID
 	w.finish(payment, paid(1000))
 	refund := w.authorize(back(300, "charges/ch_1", "b"), spend.Forward).ID
+	w.finish(refund, spend.Outcome{Result: spend.Uncertain, Why: spend.OutcomeUnknown})
 	w.heard(keyed(says("re_1", 300, 1), "b"), refund, true)
 	w.heard(reversal(spend.ByRefund, "re_1", "succeeded", 300, "ch_1"), payment, true)
 	w.finish(refund, refunded("re_1", 300, "ch_1"))

@@ -263,16 +263,22 @@ func (w *Witness) proves(t *txn, r *spend.Request, o *spend.Outcome, by link) (b
 	case o.Result == spend.Uncertain, anyone && lowers,
 		by == byObject && r.State != spend.Executing, by == byName && r.State == spend.Executing: // it has moved since
 		return false, nil
+	case w.underWay(t, r, o):
+		return false, fmt.Errorf("the call may still be under way: %w", spend.Unavailable)
 	case o.Result == spend.DidNot:
-		if r.State == spend.Executing && t.now.Sub(r.Began) < objectHeld {
-			return false, fmt.Errorf("the call may still be under way: %w", spend.Unavailable)
-		}
 		return (r.State == spend.Executing || r.State == spend.Settled) && by != byName, nil
 	case by == byObject:
 		sum, err := total(r.Intent.Legs, o.Receipt.Amount.Unit())
 		return err == nil && sum == o.Receipt.Amount, err
 	}
 	return !stale(r, &o.Receipt), nil
+}
+
+// underWay reports whether the call of r may still get its reply, or the provider may
+// still be at it, so that what is said is not the last word.
+func (w *Witness) underWay(t *txn, r *spend.Request, o *spend.Outcome) bool {
+	waits := o.Result == spend.DidNot || r.Why != spend.OutcomeUnknown
+	return r.State == spend.Executing && waits && t.now.Sub(r.Began) < objectHeld
 }
 
 // lowers reports whether less would be counted for r, that is not settled yet, by o

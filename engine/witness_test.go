@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/outgo/outgo/engine"
 	"github.com/outgo/outgo/engine/spend"
 )
@@ -178,7 +180,7 @@ func TestTheOrderInWhichAProviderSpeaksDoesNotMatter(t *testing.T) {
 	for i, order := range [][]spend.Evidence{{hold, capture}, {capture, hold}, {hold, hold, capture, hold}, {capture, hold, capture}} {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			w := newWorld(t, daily())
-			id := w.authorize(onObject(charge(1000, "a"), "charges/ch_7"), spend.Forward).ID
+			id := w.lostOn("charges/ch_7")
 			for _, ev := range order {
 				if h, err := w.hear(keyed(ev, "a")); err != nil || h.Request != id {
 					t.Fatal(h, err)
@@ -197,7 +199,7 @@ func TestOfWhatIsSaidOfOneSecondTheDearerCounts(t *testing.T) {
 	for _, order := range [][]int64{{1000, 700}, {700, 1000}} {
 		t.Run(fmt.Sprint(order), func(t *testing.T) {
 			w := newWorld(t, daily())
-			id := w.authorize(onObject(charge(1000, "a"), "charges/ch_7"), spend.Forward).ID
+			id := w.lostOn("charges/ch_7")
 			for _, cents := range order {
 				if _, err := w.hear(keyed(says("ch_7", cents, 10), "a")); err != nil {
 					t.Fatal(err)
@@ -209,19 +211,86 @@ func TestOfWhatIsSaidOfOneSecondTheDearerCounts(t *testing.T) {
 	}
 }
 
-// What comes before the reply may be of an attempt that is not the last.
-func TestAFailureIsNotBelievedWhileTheCallMayBeUnderWay(t *testing.T) {
-	w := newWorld(t, daily())
-	id := w.authorize(onObject(charge(1000, "a"), "charges/ch_7"), spend.Forward).ID
-	ev := keyed(notice(spend.DidNot, "ch_7", 0, 1), "a")
-	if _, err := w.hear(ev); !errors.Is(err, spend.Unavailable) {
-		t.Fatalf("%v, want to be told again later", err)
+// lostOn is a payment of 10.00, with the key "a", on an object, whose reply never came.
+func (w *world) lostOn(object string) spend.ID {
+	w.t.Helper()
+	id := w.authorize(onObject(charge(1000, "a"), object), spend.Forward).ID
+	w.finish(id, spend.Outcome{Result: spend.Uncertain, Why: spend.OutcomeUnknown})
+	return id
+}
+
+// What comes before the reply is not the last word, and a failure may be of an attempt
+// that is not the last.
+func TestACallThatMayBeUnderWayIsLeftToItsReply(t *testing.T) {
+	for sentence, c := range map[string]struct {
+		lost   bool // the reply will not come
+		result spend.Result
+		soon   bool // it is believed at once
+		state  spend.State
+	}{
+		"paid, while the reply may come":   {false, spend.Happened, false, spend.Settled},
+		"paid, and the reply is lost":      {true, spend.Happened, true, spend.Settled},
+		"failed, while the reply may come": {false, spend.DidNot, false, spend.Failed},
+		"failed, and the reply is lost":    {true, spend.DidNot, false, spend.Failed},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			w := newWorld(t, daily())
+			var id spend.ID
+			if c.lost {
+				id = w.lostOn("charges/ch_7")
+			} else {
+				id = w.authorize(onObject(charge(1000, "a"), "charges/ch_7"), spend.Forward).ID
+			}
+			ev := keyed(notice(c.result, "ch_7", 1000, 1), "a")
+			if !c.soon {
+				if _, err := w.hear(ev); !errors.Is(err, spend.Unavailable) {
+					t.Fatalf("%v, want to be told again later", err)
+				}
+				w.state(id, spend.Executing)
+				w.pass(2 * time.Minute)
+			}
+			w.heard(ev, id, true)
+			w.state(id, c.state)
+		})
 	}
-	w.state(id, spend.Executing)
-	w.pass(2 * time.Minute)
-	w.heard(ev, id, true)
-	w.state(id, spend.Failed)
-	w.used(0)
+}
+
+// In whatever order, and however often, a provider says what an amount came to be: what
+// it came to last is what counts, and no more is kept than was said.
+func TestWhatAnAmountCameToLastCounts(t *testing.T) {
+	p := daily()
+	p.Daily = usd(1 << 40)
+	w := newWorld(t, p)
+	n, total := 0, int64(0)
+	rapid.Check(t, func(rt *rapid.T) {
+		n++
+		key := fmt.Sprint("k", n)
+		in := onObject(charge(1000, key), "charges/ch_"+key)
+		in.Fingerprint = key
+		id := w.authorize(in, spend.Forward).ID
+		w.finish(id, spend.Outcome{Result: spend.Uncertain, Why: spend.OutcomeUnknown})
+		said := rapid.SliceOfNDistinct(rapid.Int64Range(1, 3000), 1, 5, rapid.ID[int64]).Draw(rt, "amounts")
+		var all []int
+		for at := range said {
+			all = append(all, at)
+		}
+		all = append(all, rapid.SliceOfN(rapid.IntRange(0, len(said)-1), 0, 6).Draw(rt, "again")...)
+		for _, at := range rapid.Permutation(all).Draw(rt, "order") {
+			if h, err := w.hear(keyed(says("ch_"+key, said[at], at), key)); err != nil || h.Request != id {
+				rt.Fatal(h, err)
+			}
+		}
+		last := said[len(said)-1]
+		if got := w.state(id, spend.Settled); got.Told != usd(last) || len(got.Receipts) > len(said) || len(got.Again) > 0 {
+			rt.Fatalf("told %s by %d receipts, want %d", got.Told, len(got.Receipts), last)
+		}
+		total += last
+		w.used(total)
+		for len(w.flags) > 0 { // it holds few, and the next anomaly would wait for room
+			<-w.flags
+		}
+	})
+	w.recounted(total)
 }
 
 func TestWhatAProviderSaysOfOtherPaymentsIsNobodys(t *testing.T) {
@@ -229,7 +298,7 @@ func TestWhatAProviderSaysOfOtherPaymentsIsNobodys(t *testing.T) {
 	in := charge(1000, "a")
 	in.Mode, in.ActingAccount = spend.Live, "acct_a/acct_b"
 	id := w.authorize(in, spend.Forward).ID
-	w.finish(id, spend.Outcome{Result: spend.Uncertain})
+	w.finish(id, spend.Outcome{Result: spend.Uncertain, Why: spend.OutcomeUnknown})
 	of := func(change func(ev *spend.Evidence)) spend.Evidence {
 		ev := keyed(says("ch_7", 1000, 1), "a")
 		ev.Mode, ev.Account = spend.Live, "acct_b"
@@ -279,7 +348,7 @@ func TestTheObjectOfACallProvesIt(t *testing.T) {
 	for cents, want := range map[int64]spend.State{1000: spend.Settled, 999: spend.Executing, 1001: spend.Executing} {
 		t.Run(fmt.Sprint(cents), func(t *testing.T) {
 			w := newWorld(t, daily())
-			id := w.authorize(onObject(charge(1000, "a"), "charges/ch_7"), spend.Forward).ID
+			id := w.lostOn("charges/ch_7")
 			ev := says("ch_7", cents, 1)
 			ev.Object = "charges/ch_7"
 			w.heard(ev, id, want == spend.Settled)
