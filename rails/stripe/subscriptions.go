@@ -352,7 +352,7 @@ func (o *fact) isTaxed() (bool, error) {
 
 // asLine returns what an item of a subscription bills each period.
 func (o *fact) asLine() (line, error) {
-	l := line{at: o.text("id"), quantity: ratOf(1)}
+	l := line{at: o.text("id")}
 	var err error
 	for _, name := range []string{"price", "plan"} {
 		if l.price == nil && o.has(name) {
@@ -364,13 +364,14 @@ func (o *fact) asLine() (line, error) {
 	if l.price == nil {
 		return line{}, fmt.Errorf("read %s: it has no price: %w", o.what(), spend.Unavailable)
 	}
-	if o.has("quantity") {
-		n, err := o.integer("quantity")
-		if err != nil {
-			return line{}, err
-		}
-		l.quantity = ratOf(n)
+	if !o.has("quantity") {
+		return line{}, unclear("an item of the subscription is by usage")
 	}
+	n, err := o.integer("quantity")
+	if err != nil {
+		return line{}, err
+	}
+	l.quantity = ratOf(n)
 	return l, nil
 }
 
