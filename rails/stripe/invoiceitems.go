@@ -10,7 +10,8 @@ import (
 // An invoice item goes onto an invoice: onto a draft that is named, or onto the
 // customer's next one, which a subscription makes and charges by itself. A negative
 // one is a credit, which takes from what the customer would have paid. Tax comes on
-// top where the invoice says so; it is judged there.
+// top by the rates that the item names, and by what its invoice says, which is judged
+// there.
 
 // createInvoiceItem spends what the item comes to, unless it is for a draft that
 // waits for another call.
@@ -46,7 +47,7 @@ func createInvoiceItem(x *reading, f *form) (effect, error) {
 	case customer == "":
 		return effect{}, rails.Refusef(spend.Malformed, "customer", "customer is missing")
 	}
-	if err := f.known(itemized + " currency customer customer_account expand invoice subscription"); err != nil {
+	if err := f.known(itemized + " currency customer customer_account expand invoice subscription tax_rates"); err != nil {
 		return e, err
 	}
 	l, priced, err := x.line(f, "", nil)
@@ -61,7 +62,52 @@ func createInvoiceItem(x *reading, f *form) (effect, error) {
 	if err != nil {
 		return e, err
 	}
+	if n, err = x.withTax(f, n); err != nil {
+		return e, err
+	}
 	return e.moving(unit, n, customer), nil
+}
+
+// withTax raises an amount by the tax rates that the call names, rounded up.
+func (x *reading) withTax(f *form, n int64) (int64, error) {
+	hundred := parts(100)
+	factor := new(big.Int).Set(hundred)
+	for i := range f.all {
+		p := &f.all[i]
+		if p.top() != "tax_rates" || p.text() == "" {
+			continue
+		}
+		id := p.text()
+		if !isID(id) {
+			return 0, rails.Refusef(spend.Malformed, p.name, "%s is %.80q, which is no id of Stripe's", p.name, id)
+		}
+		rate, err := x.ask("/v1/tax_rates/"+id, "tax_rate", id)
+		if err != nil {
+			return 0, err
+		}
+		if inclusive, err := rate.boolean("inclusive"); err != nil || inclusive {
+			if err != nil {
+				return 0, err
+			}
+			continue
+		}
+		percent, ok := parseParts(string(rate.members.value("percentage")), true)
+		if !ok {
+			return 0, unclear(rate.what() + " is no plain percentage")
+		}
+		factor.Add(factor, percent)
+	}
+	taxed, rest := factor.Mul(factor, big.NewInt(max(n, -n))).QuoRem(factor, hundred, new(big.Int))
+	if rest.Sign() > 0 {
+		taxed.Add(taxed, big.NewInt(1))
+	}
+	if !taxed.IsInt64() {
+		return 0, rails.Refusef(spend.Malformed, "amount", "it comes to more than any amount can be")
+	}
+	if n < 0 {
+		return -taxed.Int64(), nil
+	}
+	return taxed.Int64(), nil
 }
 
 // draft looks an invoice up, and reports whether it waits for another call before
