@@ -61,7 +61,7 @@ func (c *condition) met(all []pair, version string) bool {
 		p := &all[i]
 		switch {
 		case c.param == expansion:
-			if p.top() == "expand" && lastOf(p.text()) == c.value {
+			if p.top() == "expand" && endsIn(p.text(), c.value) {
 				return true
 			}
 		case p.isWithin(c.param):
@@ -85,9 +85,26 @@ func (c *condition) met(all []pair, version string) bool {
 // reached from any object that leads to them: a charge leads to no issued card, but
 // an authorization does.
 func reveals(expand string) bool {
-	last := lastOf(expand)
 	for _, secret := range secrets() {
-		if last == secret {
+		if endsIn(expand, secret) {
+			return true
+		}
+	}
+	return false
+}
+
+// endsIn reports whether a decoded value of expand[] may be read as a path that ends
+// in a field, or a list of paths with such a one: in whatever case, and with anything
+// around it but letters.
+func endsIn(expand, field string) bool {
+	for rest, more := expand, true; more; {
+		var path string
+		path, rest, more = strings.Cut(rest, ",")
+		last := lastOf(strings.TrimFunc(path, func(c rune) bool { return !isLetter(c) }))
+		if i := strings.IndexFunc(last, endsWord); i >= 0 {
+			last = last[:i]
+		}
+		if strings.EqualFold(last, field) {
 			return true
 		}
 	}

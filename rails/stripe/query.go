@@ -18,9 +18,18 @@ type query struct {
 // readQuery reads the query of a GET or HEAD. It takes no memory where nothing is
 // escaped.
 func readQuery(raw string) (q query) {
+	q.read(raw, "&;")
+	if strings.Contains(raw, ";") {
+		q.read(raw, "&") // for some servers a ';' is a part of the value
+	}
+	return q
+}
+
+// read adds what a query asks for whose parameters these separators part.
+func (q *query) read(raw, separators string) {
 	for rest := raw; rest != ""; {
 		segment := rest
-		if i := strings.IndexAny(rest, "&;"); i >= 0 {
+		if i := strings.IndexAny(rest, separators); i >= 0 {
 			segment, rest = rest[:i], rest[i+1:]
 		} else {
 			rest = ""
@@ -29,8 +38,9 @@ func readQuery(raw string) (q query) {
 		if decoded, err := url.QueryUnescape(name); err == nil {
 			name = decoded
 		}
-		name = strings.TrimLeft(name, "[? \t\r\n")
-		if i := strings.IndexAny(name, "[] \t\r\n\x00"); i >= 0 {
+		// Servers strip what is no letter from around a name, or end it there.
+		name = strings.TrimLeftFunc(name, endsWord)
+		if i := strings.IndexFunc(name, endsWord); i >= 0 {
 			name = name[:i]
 		}
 		switch {
@@ -43,7 +53,6 @@ func readQuery(raw string) (q query) {
 			q.secret, q.client = cmp.Or(secret, q.secret), cmp.Or(client, q.client)
 		}
 	}
-	return q
 }
 
 // shownBy returns what the value of an expand[] names, as it came: a secret, where a
@@ -53,18 +62,14 @@ func shownBy(value string) (secret, client string) {
 	if err != nil {
 		return "?", ""
 	}
+	for _, s := range secrets() {
+		if endsIn(decoded, s) {
+			secret = s
+		}
+	}
 	for rest, more := decoded, true; more; {
 		var path string
 		path, rest, more = strings.Cut(rest, ",")
-		last := lastOf(strings.TrimFunc(path, func(c rune) bool { return !isLetter(c) }))
-		if i := strings.IndexFunc(last, func(c rune) bool { return c != '_' && !isLetter(c) }); i >= 0 {
-			last = last[:i]
-		}
-		for _, s := range secrets() {
-			if strings.EqualFold(last, s) {
-				secret = s
-			}
-		}
 		client = cmp.Or(client, clientOn(path))
 	}
 	return secret, client
@@ -79,7 +84,7 @@ func clients() [4]string {
 // clientOn returns the first of clients that a path of expand[] goes through.
 func clientOn(path string) string {
 	for rest := path; rest != ""; {
-		n := strings.IndexFunc(rest, func(c rune) bool { return c != '_' && !isLetter(c) })
+		n := strings.IndexFunc(rest, endsWord)
 		if n < 0 {
 			n = len(rest)
 		}
@@ -102,5 +107,8 @@ func showing(client string) *listing {
 	op, _, _ := find("api.stripe.com", "GET", path)
 	return op
 }
+
+// endsWord reports whether a character stands in no name of Stripe's.
+func endsWord(c rune) bool { return c != '_' && !isLetter(c) }
 
 func isLetter(c rune) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' }
