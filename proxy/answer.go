@@ -105,8 +105,8 @@ func (x *exchange) handOver() {
 		a.Situation = rails.HeldOver
 		again = "Stop retrying. Once it is approved, send the same call again, and it will go through once."
 	}
-	a.Message = fmt.Sprintf("%s: this payment waits for a person's approval (request %s). Nothing was sent. To approve it: outgo approvals approve %s. %s",
-		spend.ApprovalPending, id, id, again)
+	a.Message = fmt.Sprintf("%s: this call waits for a person's approval (request %s): %s. Nothing was sent. To approve it: outgo approvals approve %s. %s",
+		spend.ApprovalPending, id, x.request.Verdict.Reason(), id, again)
 	x.answer(a)
 }
 

@@ -243,8 +243,8 @@ func TestWhatStopsACallBeforeItIsSent(t *testing.T) {
 func TestUnrecognisedCallsGoToTheGateWhereConfigured(t *testing.T) {
 	w := newWorld(t, func(o *proxy.Options) { o.HoldUnrecognised = true })
 	w.gate.authorize = func(in spend.Intent) (spend.Ruling, error) {
-		if in.Class != spend.Unrecognised {
-			t.Errorf("class = %s", in.Class)
+		if in.Class != spend.Unrecognised || in.Call != "POST "+guardedHost+"/other" {
+			t.Errorf("a person is asked about %s %q", in.Class, in.Call)
 		}
 		return spend.Ruling{Next: spend.Refuse, Request: spend.Request{ID: "r", State: spend.Denied, Verdict: spend.Verdict{Decision: spend.Deny, Code: spend.NoActivePolicy}}}, nil
 	}
@@ -387,12 +387,15 @@ func TestAHeldCallIsHandedOver(t *testing.T) {
 		w := newWorld(t, func(o *proxy.Options) { o.Routes[0].Wait = 30 * time.Millisecond })
 		holding(w, nil)
 		held := spend.Request{ID: "held", State: spend.Held, Attempts: attempts}
+		held.Verdict = spend.Verdict{Decision: spend.RequireApproval, Code: spend.Duplicate,
+			Rules: []spend.Rule{{Code: spend.Duplicate, Decision: spend.RequireApproval, Value: "before"}}}
 		w.gate.wait = func(ctx context.Context, _ spend.ID) (spend.Ruling, error) {
 			<-ctx.Done()
 			return spend.Ruling{Next: spend.Await, Request: held}, nil
 		}
 		a := w.post("/pay", "amount=5")
-		if a.status != want || a.header.Get("Outgo-Decision") != "held" || a.header.Get("Outgo-Request") != "held" || !strings.Contains(a.body, "outgo approvals approve held") {
+		if a.status != want || a.header.Get("Outgo-Decision") != "held" || a.header.Get("Outgo-Request") != "held" || !strings.Contains(a.body, "outgo approvals approve held") ||
+			!strings.Contains(a.body, "the same call has been sent before, as request before") {
 			t.Errorf("attempt %d: answer = %+v", attempts, a)
 		}
 		if len(w.up.got()) != 0 {

@@ -150,7 +150,7 @@ func newResolve(opt *options, keyFile *string, verb, status string) *cobra.Comma
 				}
 				what := strings.ToLower(status)
 				if r.State == string(spend.Authorized) {
-					what += "; it is paid when the agent's call is there or comes again"
+					what += "; it goes through, once, when the agent's call is there or comes again"
 				}
 				_, err := fmt.Fprintf(c.OutOrStdout(), "%s %s %s for %s: %s\n", r.ID, r.Operation, r.amount(), printable(r.AgentID), what)
 				return err

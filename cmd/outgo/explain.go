@@ -244,6 +244,9 @@ func (e *explainer) explain(c seenCall, refusal error) (x explanation) {
 	if err != nil {
 		return refused(rail, err)
 	}
+	if c := j.Intent.Class; c == spend.Capability || c == spend.Unrecognised {
+		j.Intent.Call = fmt.Sprintf("%s %s%.200s", call.Method, call.Host, call.Path)
+	}
 	return e.judge(rail, j)
 }
 
@@ -330,11 +333,12 @@ func (e *explainer) judge(rail string, j rails.Judgement) explanation {
 		return x
 	case spend.Unrecognised:
 		x.Decision, x.Reasons = spend.Deny, []spend.Code{spend.UnrecognisedCall}
-		x.Message = "no rail knows this call, and it goes to a host that moves money"
+		x.Message = "outgo does not know what this call does with money"
 		if j.Doubt != "" {
 			x.Message = "nobody can tell beforehand what this call would move: " + j.Doubt
 		}
 		if e.cfg.Proxy.Unrecognised != "hold" {
+			x.Message += ", so it would not be sent; an operator can have such calls held for approval with `proxy.unrecognised: hold`"
 			return x
 		}
 		v := e.evaluate(&in, e.policies)

@@ -69,6 +69,7 @@ func startMeasured(t *testing.T) *sidecar {
 	t.Cleanup(up.Close)
 	s := startTest(t, loadText(t, fmt.Sprintf(`
 proxy: {unknown_hosts: deny, hold: {wait: {stripe: 50ms}}}
+rails: {stripe: {webhook_secrets: [whsec_0123456789abcdef]}}
 upstreams: {api.stripe.com: {url: %q}}
 policies: [{name: one, unit: USD, dailyLimit: 5000, monthlyLimit: 100000, requireApprovalOver: 1500}]
 `, up.URL)))

@@ -24,6 +24,9 @@ func writeRequest(w io.Writer, r *spend.Request) error {
 	line("State", "%s%s", r.State, inBrackets(string(r.Why)))
 	line("Agent", "%s", printable(in.Agent))
 	line("Call", "%s on %s%s", orDash(printable(in.Operation)), orDash(in.Network), inBrackets(string(in.Mode)))
+	if in.Call != "" {
+		line("", "%s", printable(in.Call))
+	}
 	if in.Object != "" {
 		line("Object", "%s", printable(in.Object))
 	}
@@ -69,7 +72,7 @@ func writeRequest(w io.Writer, r *spend.Request) error {
 		line("Anomaly", "%s", a)
 	}
 	if r.ReplacedBy != "" {
-		line("Replaced by", "%s", r.ReplacedBy)
+		line("Replaced by", "%s, which has to be approved anew: the policies, or what would have been sent, had changed since", r.ReplacedBy)
 	}
 	if r.State == spend.Executing && r.Why == spend.OutcomeUnknown {
 		line("What to do", "look at the provider, then: outgo requests settle %s, or: outgo requests fail %s", r.ID, r.ID)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"go.uber.org/zap"
 
@@ -58,13 +59,27 @@ func (s *Server) hear(c *Call) (int, any, error) {
 		// Not 401, with which the dialects ask for an API key.
 		return 0, nil, Invalid("the call is not proved to be the provider's: its signature must be of the endpoint's own secret, of this very body, and of the last five minutes")
 	case errors.Is(err, spend.Invalid):
-		return 0, nil, Invalid("the event cannot be read: %v", err)
+		return 0, nil, Invalid("the event cannot be read: %s", withoutKinds(err))
 	case err != nil:
 		return 0, nil, fmt.Errorf("%w: %w", spend.Unavailable, err)
 	}
 	s.opt.Log.Info("provider event", zap.String("provider", c.Param("name")), zap.String("event", ev.ID), zap.String("type", ev.Type),
 		zap.Strings("requests", texts(ev.Requests)), zap.Bool("changed", ev.Changed))
 	return 200, map[string]bool{"received": true}, nil
+}
+
+// withoutKinds is the text of err without the kinds at its end, which Problem says.
+func withoutKinds(err error) string {
+	text := err.Error()
+	for trimmed := true; trimmed; {
+		trimmed = false
+		for _, kind := range []spend.Kind{spend.Invalid, spend.Unavailable} {
+			if rest, cut := strings.CutSuffix(text, ": "+string(kind)); cut {
+				text, trimmed = rest, true
+			}
+		}
+	}
+	return text
 }
 
 func texts(ids []spend.ID) []string {

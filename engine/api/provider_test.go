@@ -75,7 +75,7 @@ func TestAProviderIsAnsweredAsItUnderstands(t *testing.T) {
 		"what it says is booked":            {nil, 200, `{"received":true}`},
 		"it is not known, or has no secret": {fmt.Errorf("x: %w", spend.NotFound), 404, "no secret"},
 		"its signature is wrong":            {fmt.Errorf("%s: %w", secret, spend.Unauthenticated), 400, "signature"},
-		"it cannot be read":                 {fmt.Errorf("read event: it is no JSON: %w", spend.Invalid), 400, "it is no JSON"},
+		"it cannot be read":                 {fmt.Errorf("read event: it is no JSON: %w: %w", spend.Unavailable, spend.Invalid), 400, `it is no JSON: invalid"`},
 		"the ledger cannot be written":      {fmt.Errorf("%s: %w", secret, spend.Unavailable), 503, "its log says why"},
 		"something else is wrong":           {errors.New(secret), 503, "its log says why"},
 	} {

@@ -65,7 +65,7 @@ func Evaluate(in Input) spend.Verdict {
 	matched := appendMatching(room[:0], in.Policies, in.Intent)
 	e.coverage(&in, matched)
 	if in.Intent.Class == spend.Unrecognised {
-		e.add(spend.Rule{Code: spend.RequiresApproval, Decision: spend.RequireApproval, Asked: "unrecognised", Value: in.Intent.Operation})
+		e.add(spend.Rule{Code: spend.RequiresApproval, Decision: spend.RequireApproval, Asked: "unrecognised", Value: cmp.Or(in.Intent.Call, in.Intent.Operation)})
 	}
 	if len(matched) > 0 {
 		e.v.Policies = make([]spend.PolicyRef, 0, len(matched))

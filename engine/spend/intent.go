@@ -71,11 +71,14 @@ const (
 // Intent is what one call would do, as read off the wire by a rail, or as
 // declared over an API.
 type Intent struct {
-	Agent         string `json:"agent"`
-	Rail          string `json:"rail"`
-	Class         Class  `json:"class"`
-	Operation     string `json:"operation"`               // "payment_intents.create"
-	Network       string `json:"network"`                 // "stripe", or CAIP-2
+	Agent     string `json:"agent"`
+	Rail      string `json:"rail"`
+	Class     Class  `json:"class"`
+	Operation string `json:"operation"` // "payment_intents.create"
+	Network   string `json:"network"`   // "stripe", or CAIP-2
+	// Call is the method, host and path of a call that Legs cannot describe to the
+	// person who decides on it ("POST api.stripe.com/v1/x"); empty for spends.
+	Call          string `json:"call,omitempty"`
 	ActingAccount string `json:"actingAccount,omitempty"` // on whose behalf, where the call says so
 	Mode          Mode   `json:"mode,omitempty"`
 	// Object is the provider's object that the call acts on and that other

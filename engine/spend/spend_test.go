@@ -79,6 +79,24 @@ func TestAMessageNamesRuleAmountPolicyAndWhatIsLeft(t *testing.T) {
 	}
 }
 
+func TestAMessageOnACallWithoutAmountSaysWhatItIsAndNothingOfBudgets(t *testing.T) {
+	left := []spend.Balance{{Policy: "p", PolicyID: "1", Period: "day", Limit: spend.NewAmount("USD", 10), Remaining: spend.NewAmount("USD", 5)}}
+	for want, r := range map[string]spend.Rule{
+		`REQUIRES_APPROVAL: accounts.create gives away spending power and needs a person's approval (policy "p").`: {
+			Code: spend.RequiresApproval, Decision: spend.RequireApproval, Asked: "capability", Value: "accounts.create", Policy: "p", PolicyID: "1"},
+		"REQUIRES_APPROVAL: outgo cannot tell what money POST api.stripe.com/v1/new moves, and a person must approve it.": {
+			Code: spend.RequiresApproval, Decision: spend.RequireApproval, Asked: "unrecognised", Value: "POST api.stripe.com/v1/new"},
+		`CAPABILITY_NOT_ALLOWED: accounts.create gives away spending power, which is not allowed (policy "p"). Sending it again will not help.`: {
+			Code: spend.CapabilityNotAllowed, Decision: spend.Deny, Value: "accounts.create", Policy: "p", PolicyID: "1"},
+	} {
+		v := spend.Verdict{Rules: []spend.Rule{r}, Balances: left}
+		v.Conclude()
+		if got := v.Message(); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}
+
 func TestCompareFindsWhatDeparts(t *testing.T) {
 	usd := func(n int64) spend.Amount { return spend.NewAmount("USD", n) }
 	term := func(a spend.Amount, m, p string) spend.Term { return spend.Term{Amount: a, Merchant: m, Payee: p} }

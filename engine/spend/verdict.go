@@ -182,17 +182,18 @@ func (v Verdict) Message() string {
 	var b strings.Builder
 	b.WriteString(string(v.Code))
 	b.WriteString(": ")
-	b.WriteString(r.sentence())
-	if r.Policy != "" {
-		fmt.Fprintf(&b, " (policy %q)", r.Policy)
-	}
+	b.WriteString(v.Reason())
 	b.WriteByte('.')
-	for _, l := range v.Balances {
+	balances := v.Balances
+	if r.movesNothing() {
+		balances = nil // which no budget decides about
+	}
+	for _, l := range balances {
 		if v.Decision != Allow && !l.Limit.IsZero() && (r.PolicyID == "" || l.PolicyID == r.PolicyID) {
 			fmt.Fprintf(&b, " %s of %s left this %s.", l.Remaining.Decimal(), l.Limit, l.Period)
 		}
 	}
-	if v.Decision != Allow && (len(v.Balances) > 0 || !r.Limit.IsZero()) {
+	if v.Decision != Allow && (len(balances) > 0 || !r.Limit.IsZero()) {
 		b.WriteString(" Amounts are in the smallest unit of their currency.")
 	}
 	switch {
@@ -204,6 +205,20 @@ func (v Verdict) Message() string {
 		b.WriteString(" Sending it again will not help.")
 	}
 	return b.String()
+}
+
+// Reason says which rule decided, in half a sentence, and of which policy it is.
+func (v Verdict) Reason() string {
+	r := v.Deciding()
+	if r.Policy == "" {
+		return r.sentence()
+	}
+	return fmt.Sprintf("%s (policy %q)", r.sentence(), r.Policy)
+}
+
+// movesNothing reports whether the rule is about a call that states no amount.
+func (r Rule) movesNothing() bool {
+	return r.Code == CapabilityNotAllowed || r.Code == RequiresApproval && (r.Asked == "capability" || r.Asked == "unrecognised")
 }
 
 func (r Rule) sentence() string {
@@ -256,8 +271,13 @@ func (r Rule) sentence() string {
 	case FeeTooHigh:
 		return fmt.Sprintf("a fee of %s is over the cap of %s", r.Amount, r.Limit)
 	case RequiresApproval:
-		if r.Asked == "amount" {
+		switch r.Asked {
+		case "amount":
 			return fmt.Sprintf("%s is over %s and needs a person's approval", r.Amount, r.Limit)
+		case "capability":
+			return r.Value + " gives away spending power and needs a person's approval"
+		case "unrecognised":
+			return "outgo cannot tell what money " + r.Value + " moves, and a person must approve it"
 		}
 		return "a person must approve this (" + r.Asked + ")"
 	case OK:

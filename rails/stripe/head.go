@@ -244,6 +244,9 @@ func (f *fields) checkContent(media string, size int) error {
 		boundary, found := strings.CutPrefix(parameter, "boundary=")
 		ok = found && isBoundary(boundary)
 	}
+	if kind == mediaParts && media != mediaParts {
+		return rails.Refusef(spend.UnrecognisedCall, "Content-Type", "a body in parts is read at https://files.stripe.com/v1/files only; send others as %s", media)
+	}
 	if kind != media || !ok {
 		return rails.Refusef(spend.UnrecognisedCall, "Content-Type", "the content type %.80q is not read here; use %s", value, media)
 	}

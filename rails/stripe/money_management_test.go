@@ -156,3 +156,20 @@ func TestFilesAreSentAsTheyAre(t *testing.T) {
 		t.Errorf("a file is judged as %+v, %v, want it sent as it is", j, err)
 	}
 }
+
+func TestARefusedContentTypeSaysWhatToDo(t *testing.T) {
+	for sentence, c := range map[string]struct{ host, path, kind, says string }{
+		"JSON where forms are taken":  {"api.stripe.com", "/v1/charges", "application/json", "use application/x-www-form-urlencoded"},
+		"a file sent to the API host": {"api.stripe.com", "/v1/files", "multipart/form-data; boundary=b", "https://files.stripe.com/v1/files"},
+		"what nobody knows":           {"mcp.stripe.com", "/", "application/json", "does not know what POST \"/\" on mcp.stripe.com does"},
+		"a path that nobody knows":    {"api.stripe.com", "/v1/nothing", "text/plain", "does not know what POST \"/v1/nothing\""},
+	} {
+		call := post(c.path, "{}")
+		call.Host, call.Header[0].Value = c.host, c.kind
+		_, err := New(Options{}).Intent(call, nil)
+		var refused *rails.Refusal
+		if !errors.As(err, &refused) || refused.Code != spend.UnrecognisedCall || !strings.Contains(refused.Reason, c.says) {
+			t.Errorf("%s: %v, want it refused with %q", sentence, err, c.says)
+		}
+	}
+}

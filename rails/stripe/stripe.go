@@ -12,6 +12,7 @@
 package stripe
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -102,7 +103,7 @@ func (r *Rail) Intent(c *rails.Call, facts []rails.Fact) (rails.Judgement, error
 	}
 	var h head
 	if err := h.read(c); err != nil {
-		return rails.Judgement{}, err
+		return rails.Judgement{}, unreadable(op, c, err)
 	}
 	if op.test && h.mode != spend.Test {
 		return rails.Judgement{}, rails.Refusef(spend.Malformed, "", "%s exists with test keys only, and this call's key is not one; use a key that begins with sk_test_ or rk_test_", op.name)
@@ -184,6 +185,16 @@ func (r *Rail) admit(c *rails.Call) (*listing, [2]string, error) {
 		return nil, none, rails.Refusef(spend.UnrecognisedCall, "", "Stripe's API has no method %.20q", c.Method)
 	}
 	return operationOf(host, c)
+}
+
+// unreadable words err for a call to op: for one that is unknown altogether, no other
+// content type would help.
+func unreadable(op *listing, c *rails.Call, err error) error {
+	var refused *rails.Refusal
+	if op.class != spend.Unrecognised || c.Path == "/v1/files" || !errors.As(err, &refused) || refused.Param != "Content-Type" {
+		return err
+	}
+	return rails.Refusef(spend.UnrecognisedCall, "", "outgo does not know what %s %.80q on %s does with money, and does not read the content type of its body, so that no person can be asked either; use another call of Stripe's API", c.Method, c.Path, c.Host)
 }
 
 // plainRead and unlisted stand for the reads and writes that the table does not hold.
