@@ -93,6 +93,8 @@ func (x *reading) billing(f *form) (e effect, ok bool, err error) {
 		e, err = updateSchedule(x, f)
 	case "subscription_schedules.cancel":
 		e, err = cancelSchedule(x, f)
+	case "subscription_schedules.release":
+		e, err = releaseSchedule(x, f)
 	case "quotes.accept":
 		e, err = acceptQuote(x, f)
 	case "credit_notes.create":

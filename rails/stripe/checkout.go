@@ -54,6 +54,21 @@ func createLink(x *reading, f *form) (effect, error) {
 	return b.ask(x, payee, "")
 }
 
+// issueToken reads a token with which a seller charges up to a limit. What bounds it in
+// another way than once and for all, such as for each interval, is no limit.
+func issueToken(x *reading, f *form) (effect, error) {
+	for i := range f.all {
+		p := &f.all[i]
+		if !p.isWithin("usage_limits") {
+			continue
+		}
+		if limit, _ := cutSub(p.name[p.base:]); !isAmong("currency expires_at max_amount", limit) {
+			return effect{class: spend.Unrecognised}, nil
+		}
+	}
+	return x.evaluate(f)
+}
+
 // stated puts in all that a call states.
 func (b *basket) stated(x *reading, f *form) error {
 	if err := b.items(x, f, "line_items"); err != nil {

@@ -23,10 +23,10 @@ func (l *listing) classOf(all []pair, version string) spend.Class {
 	if len(l.when) == 0 {
 		return l.class
 	}
-	class := spend.Other
 	if l.when[0].param == expansion {
-		class = spend.Read
+		return l.class // A read is taken for this one by what readQuery has found.
 	}
+	class := spend.Other
 	for i := range l.when {
 		if c := &l.when[i]; c.met(all, version) {
 			class = c.class
@@ -60,10 +60,6 @@ func (c *condition) met(all []pair, version string) bool {
 	for i := range all {
 		p := &all[i]
 		switch {
-		case c.param == expansion:
-			if p.top() == "expand" && endsIn(p.text(), c.value) {
-				return true
-			}
 		case p.isWithin(c.param):
 			if c.value == "" {
 				return true
@@ -84,14 +80,7 @@ func (c *condition) met(all []pair, version string) bool {
 // code on its back, an account number, or a secret in plain text. Those may be
 // reached from any object that leads to them: a charge leads to no issued card, but
 // an authorization does.
-func reveals(expand string) bool {
-	for _, secret := range secrets() {
-		if endsIn(expand, secret) {
-			return true
-		}
-	}
-	return false
-}
+func reveals(expand string) bool { return secretIn(expand) != "" }
 
 // endsIn reports whether a decoded value of expand[] may be read as a path that ends
 // in a field, or a list of paths with such a one: in whatever case, and with anything
@@ -111,18 +100,21 @@ func endsIn(expand, field string) bool {
 	return false
 }
 
-// secrets are the fields that give away a way to spend, and are shown to those only
-// who ask for them: by expand[] under /v1, by include under /v2.
-func secrets() [4]string { return [...]string{"number", "cvc", "account_number", "payload"} }
+// secrets are the fields that give away a way to spend, or to make outgo believe what
+// Stripe has not said, and are shown to those only who ask for them: by expand[] under
+// /v1, by include under /v2.
+func secrets() [7]string {
+	return [...]string{"number", "cvc", "account_number", "iban", "clabe", "payload", "signing_secret"}
+}
 
 // revealing returns the operation that shows a secret, by whichever object it is
 // reached.
 func revealing(secret string) *listing {
 	path := "/v1/issuing/cards"
 	switch secret {
-	case "account_number":
+	case "account_number", "iban", "clabe":
 		path = "/v1/treasury/financial_accounts"
-	case "payload":
+	case "payload", "signing_secret":
 		path = "/v1/apps/secrets"
 	}
 	op, _, _ := find("api.stripe.com", "GET", path)

@@ -41,9 +41,16 @@ func TestAClassDependsOnTheParameters(t *testing.T) {
 		"a subscription canceled and charged":         {"DELETE", "/v1/subscriptions/sub_1", "invoice_now=true", spend.Spend, "2026-08-26.dahlia"},
 		"a subscription paused":                       {"POST", "/v1/subscriptions/sub_1/pause", "type=x", spend.Other, "2026-08-26.dahlia"},
 		"a subscription paused and billed":            {"POST", "/v1/subscriptions/sub_1/pause", "bill_for[unused_time_from][type]=x", spend.Spend, "2026-08-26.dahlia"},
-		"a card":                                      {"GET", "/v1/issuing/cards/ic_1", "expand[]=cardholder", spend.Read, "2026-08-26.dahlia"},
 		"a card with its number":                      {"GET", "/v1/issuing/cards/ic_1", "expand[]=cardholder&expand[]=number", spend.Capability, "2026-08-26.dahlia"},
 		"cards with their codes":                      {"GET", "/v1/issuing/cards", "expand[0]=data.cvc", spend.Capability, "2026-08-26.dahlia"},
+		"the one subscription of a customer ended":    {"DELETE", "/v1/customers/cus_1/subscription", "", spend.Other, "2012-10-26"},
+		"one ended, and what was not used given back": {"DELETE", "/v1/customers/cus_1/subscription", "prorate=true", spend.Spend, "2012-10-26"},
+		"an order of today":                           {"POST", "/v1/orders/or_1", "metadata[a]=b", spend.Other, "2026-08-26.dahlia"},
+		"an order of before, which may be given back": {"POST", "/v1/orders/or_1", "metadata[a]=b", spend.Spend, "2019-03-14"},
+		"an order given back":                         {"POST", "/v1/orders/or_1", "status=canceled", spend.Spend, "2026-08-26.dahlia"},
+		"a source":                                    {"POST", "/v1/sources/src_1", "owner[name]=x", spend.Other, "2026-08-26.dahlia"},
+		"a source with a mandate":                     {"POST", "/v1/sources/src_1", "mandate[acceptance][status]=accepted", spend.Capability, "2026-08-26.dahlia"},
+		"an endpoint that hears of payments no more":  {"DELETE", "/v1/webhook_endpoints/we_1", "", spend.Capability, "2026-08-26.dahlia"},
 		"what has one class only":                     {"POST", "/v1/webhook_endpoints", "nosuch=1", spend.Capability, "2026-08-26.dahlia"},
 	} {
 		f, err := parseForm(nil, "", c.form)
@@ -62,8 +69,9 @@ func TestAClassDependsOnTheParameters(t *testing.T) {
 func TestExpandReveals(t *testing.T) {
 	for expand, want := range map[string]bool{
 		"number": true, "data.number": true, "card.number": true, "card.cvc": true, "data.card.cvc": true, "payload": true,
-		"financial_addresses.aba.account_number": true,
-		"":                                       false, "cardholder": false, "latest_charge": false, "number.x": false, "phone_number": false,
+		"financial_addresses.aba.account_number": true, "credentials.sepa_bank_account.iban": true, "webhook_endpoint.signing_secret": true,
+		"Number": true, " card.number ": true, "card.number,cardholder": true, "[number]": true,
+		"": false, "cardholder": false, "latest_charge": false, "number.x": false, "phone_number": false,
 	} {
 		if reveals(expand) != want {
 			t.Errorf("expand[]=%s reveals: %v, want %v", expand, !want, want)

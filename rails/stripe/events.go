@@ -60,6 +60,8 @@ func eventsOfBilling(operation string) []string {
 		return []string{"subscription_schedule.created"}
 	case "subscription_schedules.update", "subscription_schedules.amend":
 		return []string{"subscription_schedule.updated"}
+	case "subscription_schedules.release":
+		return []string{"subscription_schedule.released"}
 	case "subscription_schedules.cancel":
 		return []string{"subscription_schedule.canceled"}
 	case "quotes.accept":

@@ -17,6 +17,8 @@ func TestReadsThatShowAClientSecretAreAnsweredWithoutIt(t *testing.T) {
 		"a setup intent":                          {"/v1/setup_intents/seti_1", "", "setup_intents.read"},
 		"a checkout session":                      {"/v1/checkout/sessions/cs_test_1", "expand[]=line_items", "checkout.sessions.read"},
 		"sessions":                                {"/v1/checkout/sessions", "expand%5B%5D=data.payment_intent", "checkout.sessions.read"},
+		"what has happened":                       {"/v1/events", "type=payment_intent.created&limit=3", "events.read"},
+		"one event":                               {"/v1/events/evt_1", "", "events.read"},
 		"a source":                                {"/v1/sources/src_1", "", "sources.read"},
 		"an invoice with its payment intent":      {"/v1/invoices/in_1", "expand[]=payment_intent", "payment_intents.read"},
 		"a subscription, as most start it":        {"/v1/subscriptions/sub_1", "expand[]=latest_invoice.payment_intent", "payment_intents.read"},
@@ -25,6 +27,7 @@ func TestReadsThatShowAClientSecretAreAnsweredWithoutIt(t *testing.T) {
 		"a subscription with a setup intent":      {"/v1/subscriptions/sub_1", "expand[]=pending_setup_intent", "setup_intents.read"},
 		"a charge with its payment intent":        {"/v1/charges/ch_1", "expand[]=customer&expand[]=payment_intent", "payment_intents.read"},
 		"in capitals, which some server may take": {"/v1/charges/ch_1", "expand[]=Payment_Intent", "payment_intents.read"},
+		"what a checkout session has paid":        {"/v1/customers/cus_1/balance_transactions", "expand[]=data.checkout_session", "checkout.sessions.read"},
 		"a card that is not shown, with one":      {"/v1/issuing/cards/ic_1", "expand[]=x.payment_intent", "payment_intents.read"},
 	} {
 		t.Run(name, func(t *testing.T) {

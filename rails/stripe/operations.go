@@ -64,7 +64,7 @@ func (x *reading) effect(f *form) (effect, error) {
 func (x *reading) reveals(f *form, class spend.Class) (bool, error) {
 	for i := range f.all {
 		p := &f.all[i]
-		if top := p.top(); top != "expand" && top != "include" || !reveals(p.text()) {
+		if top := p.top(); top != "expand" && top != "include" || !reveals(p.text()) && !reveals(p.name[p.base:]) {
 			continue
 		}
 		if class == spend.Spend {
@@ -123,6 +123,8 @@ func (x *reading) spend(f *form) (effect, error) {
 		return createClimateOrder(x, f)
 	case "delegated_checkout.requested_sessions.confirm":
 		return confirmDelegated(x, f)
+	case "shared_payment.issued_tokens.create":
+		return issueToken(x, f)
 	case "terminal.readers.confirm_payment_intent", "terminal.readers.process_payment_intent":
 		return confirmAtReader(x, f)
 	case "terminal.readers.refund_payment":

@@ -40,8 +40,9 @@ func (q *query) read(raw, separators string) {
 		}
 		// Servers strip what is no letter from around a name, or end it there.
 		name = strings.TrimLeftFunc(name, endsWord)
+		sub := ""
 		if i := strings.IndexFunc(name, endsWord); i >= 0 {
-			name = name[:i]
+			name, sub = name[:i], name[i:]
 		}
 		switch {
 		case strings.EqualFold(name, "_method"):
@@ -50,7 +51,7 @@ func (q *query) read(raw, separators string) {
 			q.method = true
 		case strings.EqualFold(name, "expand"), strings.EqualFold(name, "include"):
 			secret, client := shownBy(value)
-			q.secret, q.client = cmp.Or(secret, q.secret), cmp.Or(client, q.client)
+			q.secret, q.client = cmp.Or(secret, secretIn(sub), q.secret), cmp.Or(client, q.client)
 		}
 	}
 }
@@ -62,26 +63,26 @@ func shownBy(value string) (secret, client string) {
 	if err != nil {
 		return "?", ""
 	}
+	return secretIn(decoded), clientOn(decoded)
+}
+
+// secretIn returns a secret that a value of expand[], decoded, names; "" for none.
+func secretIn(expand string) string {
 	for _, s := range secrets() {
-		if endsIn(decoded, s) {
-			secret = s
+		if endsIn(expand, s) {
+			return s
 		}
 	}
-	for rest, more := decoded, true; more; {
-		var path string
-		path, rest, more = strings.Cut(rest, ",")
-		client = cmp.Or(client, clientOn(path))
-	}
-	return secret, client
+	return ""
 }
 
 // clients are the fields of objects that show a client_secret when they are expanded.
 // An invoice's confirmation_secret is its payment intent's.
-func clients() [4]string {
-	return [...]string{"payment_intent", "confirmation_secret", "setup_intent", "pending_setup_intent"}
+func clients() [5]string {
+	return [...]string{"payment_intent", "confirmation_secret", "setup_intent", "pending_setup_intent", "checkout_session"}
 }
 
-// clientOn returns the first of clients that a path of expand[] goes through.
+// clientOn returns the first of clients that paths of an expand[] go through.
 func clientOn(path string) string {
 	for rest := path; rest != ""; {
 		n := strings.IndexFunc(rest, endsWord)
@@ -101,8 +102,11 @@ func clientOn(path string) string {
 // showing returns the operation that shows an object of clients by itself.
 func showing(client string) *listing {
 	path := "/v1/payment_intents"
-	if strings.HasSuffix(client, "setup_intent") {
+	switch client {
+	case "setup_intent", "pending_setup_intent":
 		path = "/v1/setup_intents"
+	case "checkout_session":
+		path = "/v1/checkout/sessions"
 	}
 	op, _, _ := find("api.stripe.com", "GET", path)
 	return op

@@ -15,6 +15,13 @@ func TestReadsThatRevealAreJudgedByWhatTheyReveal(t *testing.T) {
 		"an account number":                 {"/v1/treasury/financial_accounts/fa_1", "expand[]=financial_addresses.aba.account_number", "treasury.financial_accounts.reveal"},
 		"an account number of /v2":          {"/v2/money_management/financial_addresses", "include[0]=credentials.us_bank_account.account_number", "treasury.financial_accounts.reveal"},
 		"an app's secret":                   {"/v1/apps/secrets/find", "name=x&scope[type]=account&expand[]=payload", "apps.secrets.reveal"},
+		"an IBAN of /v2":                    {"/v2/money_management/financial_addresses/fa_1", "include[0]=credentials.sepa_bank_account.iban", "treasury.financial_accounts.reveal"},
+		"what signs events":                 {"/v2/core/event_destinations/ed_1", "include[0]=webhook_endpoint.signing_secret", "apps.secrets.reveal"},
+		"a number in capitals":              {"/v1/issuing/cards/ic_1", "expand[]=Number", "issuing.cards.reveal"},
+		"a number with a space":             {"/v1/issuing/cards/ic_1", "expand[]=number%20", "issuing.cards.reveal"},
+		"a number and a code in one":        {"/v1/issuing/cards/ic_1", "expand=number%2Ccvc%2Cstatus", "issuing.cards.reveal"},
+		"a number as the name":              {"/v1/issuing/cards/ic_1", "expand[number]=1", "issuing.cards.reveal"},
+		"another secret of a card":          {"/v1/issuing/cards/ic_1", "expand[]=payload", "issuing.cards.reveal"},
 		"a source, with its client's token": {"/v1/sources/src_1", "", "sources.read"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -63,6 +70,8 @@ func TestAWriteWhoseReplyRevealsIsACapability(t *testing.T) {
 		"an edit of a card payment":                  {"/v1/issuing/authorizations/iauth_1", "metadata[a]=b", spend.Other},
 		"one whose reply shows the card":             {"/v1/issuing/authorizations/iauth_1", "metadata[a]=b&expand[]=card.number", spend.Capability},
 		"one whose reply shows the name on it":       {"/v1/issuing/authorizations/iauth_1", "metadata[a]=b&expand[]=card.cardholder", spend.Other},
+		"one whose reply may show it, with a space":  {"/v1/issuing/authorizations/iauth_1", "metadata[a]=b&expand[]=card.number%20", spend.Capability},
+		"one whose reply may show it, in a list":     {"/v1/issuing/authorizations/iauth_1", "expand[]=card.number,card.status", spend.Capability},
 		"one whose reply shows the card, by a query": {"/v1/issuing/authorizations/iauth_1?expand[]=card.cvc", "", spend.Capability},
 		"a payment whose reply shows a card":         {"/v1/charges", "amount=1&currency=usd&expand[]=x.number", ""},
 	} {
@@ -108,8 +117,11 @@ func TestWhatExistsWithTestKeysOnlyIsRefusedToOthers(t *testing.T) {
 
 func TestPlainReadsTakeNoMemory(t *testing.T) {
 	r := New(Options{})
-	for _, query := range []string{"", "limit=3&starting_after=ch_1", "expand[]=data.customer&expand[]=data.invoice"} {
-		call := rails.Call{Host: "api.stripe.com", Method: "GET", Path: "/v1/charges", Query: query}
+	for query, path := range map[string]string{
+		"": "/v1/charges", "limit=3&starting_after=ch_1": "/v1/charges", "expand[]=data.customer&expand[]=data.invoice": "/v1/charges",
+		"expand[]=cardholder": "/v1/issuing/cards/ic_1",
+	} {
+		call := rails.Call{Host: "api.stripe.com", Method: "GET", Path: path, Query: query}
 		if n := testing.AllocsPerRun(100, func() {
 			if r.Match(&call) != spend.Read {
 				t.Error("it is no read")

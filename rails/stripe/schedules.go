@@ -168,3 +168,24 @@ func cancelSchedule(x *reading, f *form) (effect, error) {
 	}
 	return x.canceled(e, id, prorated || !said)
 }
+
+// releaseSchedule spends one period of a subscription that its schedule would have
+// ended, and that goes on without it.
+func releaseSchedule(x *reading, f *form) (effect, error) {
+	e := arms("subscription_schedules/"+x.id, "")
+	if err := f.known("expand preserve_cancel_date"); err != nil {
+		return e, err
+	}
+	if kept, _, err := f.flag("preserve_cancel_date"); err != nil || kept {
+		return e.waiting(err)
+	}
+	now, err := x.ask("/v1/subscription_schedules/"+x.id, "subscription_schedule", x.id)
+	if err != nil {
+		return e, err
+	}
+	id, err := now.reference("subscription")
+	if err != nil || id == "" || now.text("end_behavior") == "release" {
+		return e.waiting(err)
+	}
+	return x.amended(&form{}, e, id, nil, nil)
+}

@@ -247,7 +247,8 @@ func operationOf(host string, c *rails.Call) (*listing, [2]string, error) {
 // get them, without it.
 func showsItsClient(op *listing) bool {
 	switch op.name {
-	case "payment_intents.read", "setup_intents.read", "checkout.sessions.read", "orders.read", "sources.read", "financial_connections.sessions.read":
+	case "payment_intents.read", "setup_intents.read", "checkout.sessions.read", "events.read", "orders.read", "sources.read",
+		"financial_connections.sessions.read":
 		return true
 	}
 	return false

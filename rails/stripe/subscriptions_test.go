@@ -140,17 +140,20 @@ func TestEndsOfSubscriptions(t *testing.T) {
 	const canceled = "subscription=sub_1&subscription_details[cancel_now]=true&subscription_details[proration_behavior]="
 	const schedule = "GET /v1/subscription_schedules/sub_sched_1 => {'object':'subscription_schedule','id':'sub_sched_1','subscription':'sub_1'}"
 	judgeAll(t, map[string]bills{
-		"at once":                           {call: "DELETE /v1/subscriptions/sub_1", want: "other" + onSub},
-		"with a last invoice":               {call: "DELETE /v1/subscriptions/sub_1?invoice_now=true", answers: []string{previewed(canceled+"none", "usd", "340")}, want: "spend charge 340 USD" + onSub},
-		"with a last invoice of nothing":    {call: "DELETE /v1/subscriptions/sub_1?invoice_now=true", answers: []string{previewed(canceled+"none", "usd", "0")}, want: "other" + onSub},
-		"with credit":                       {call: "DELETE /v1/subscriptions/sub_1", body: "prorate=true", answers: []string{previewed(canceled+"create_prorations", "usd", "-900")}, want: "spend refund 900 USD to cus_1" + onSub},
-		"without either, and said so":       {call: "DELETE /v1/subscriptions/sub_1?invoice_now=false&prorate=false", want: "other" + onSub},
-		"with an odd word":                  {call: "DELETE /v1/subscriptions/sub_1?invoice_now=yes", want: "refuse MALFORMED"},
-		"with something new":                {call: "DELETE /v1/subscriptions/sub_1?fee=1", want: "refuse" + onSub},
-		"the alias of a customer":           {call: "DELETE /v1/customers/cus_1/subscriptions/sub_1?prorate=True", answers: []string{previewed(canceled+"create_prorations", "jpy", "12")}, want: "spend charge 12 JPY" + onSub},
-		"of a schedule":                     {call: "POST /v1/subscription_schedules/sub_sched_1/cancel", answers: []string{schedule, previewed(canceled+"create_prorations", "usd", "-5")}, want: "spend refund 5 USD to cus_1 on subscription_schedules/sub_sched_1"},
-		"of a schedule, without an invoice": {call: "POST /v1/subscription_schedules/sub_sched_1/cancel", body: "invoice_now=false&prorate=false", want: "other on subscription_schedules/sub_sched_1"},
-		"of a schedule that has not begun":  {call: "POST /v1/subscription_schedules/sub_sched_1/cancel", answers: []string{strings.Replace(schedule, "'sub_1'", "null", 1)}, want: "other on subscription_schedules/sub_sched_1"},
+		"at once":                                  {call: "DELETE /v1/subscriptions/sub_1", want: "other" + onSub},
+		"with a last invoice":                      {call: "DELETE /v1/subscriptions/sub_1?invoice_now=true", answers: []string{previewed(canceled+"none", "usd", "340")}, want: "spend charge 340 USD" + onSub},
+		"with a last invoice of nothing":           {call: "DELETE /v1/subscriptions/sub_1?invoice_now=true", answers: []string{previewed(canceled+"none", "usd", "0")}, want: "other" + onSub},
+		"with credit":                              {call: "DELETE /v1/subscriptions/sub_1", body: "prorate=true", answers: []string{previewed(canceled+"create_prorations", "usd", "-900")}, want: "spend refund 900 USD to cus_1" + onSub},
+		"without either, and said so":              {call: "DELETE /v1/subscriptions/sub_1?invoice_now=false&prorate=false", want: "other" + onSub},
+		"with an odd word":                         {call: "DELETE /v1/subscriptions/sub_1?invoice_now=yes", want: "refuse MALFORMED"},
+		"with something new":                       {call: "DELETE /v1/subscriptions/sub_1?fee=1", want: "refuse" + onSub},
+		"the alias of a customer":                  {call: "DELETE /v1/customers/cus_1/subscriptions/sub_1?prorate=True", answers: []string{previewed(canceled+"create_prorations", "jpy", "12")}, want: "spend charge 12 JPY" + onSub},
+		"of a schedule":                            {call: "POST /v1/subscription_schedules/sub_sched_1/cancel", answers: []string{schedule, previewed(canceled+"create_prorations", "usd", "-5")}, want: "spend refund 5 USD to cus_1 on subscription_schedules/sub_sched_1"},
+		"of a schedule, without an invoice":        {call: "POST /v1/subscription_schedules/sub_sched_1/cancel", body: "invoice_now=false&prorate=false", want: "other on subscription_schedules/sub_sched_1"},
+		"of a schedule, which was to end it":       {call: "POST /v1/subscription_schedules/sub_sched_1/release", answers: []string{strings.Replace(schedule, "'id'", "'end_behavior':'cancel','id'", 1), subscription("usd")}, want: "spend charge 2000 USD on subscription_schedules/sub_sched_1"},
+		"of a schedule, which would have ended so": {call: "POST /v1/subscription_schedules/sub_sched_1/release", answers: []string{strings.Replace(schedule, "'id'", "'end_behavior':'release','id'", 1)}, want: "other on subscription_schedules/sub_sched_1"},
+		"of a schedule, but not of its end":        {call: "POST /v1/subscription_schedules/sub_sched_1/release", body: "preserve_cancel_date=true", want: "other on subscription_schedules/sub_sched_1"},
+		"of a schedule that has not begun":         {call: "POST /v1/subscription_schedules/sub_sched_1/cancel", answers: []string{strings.Replace(schedule, "'sub_1'", "null", 1)}, want: "other on subscription_schedules/sub_sched_1"},
 	})
 }
 

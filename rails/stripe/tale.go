@@ -76,6 +76,8 @@ func taleOfSale(operation string) (t tale, ok bool) {
 		return tale{objects: "order", of: "id", amount: "amount", done: "paid fulfilled"}, true
 	case "orders.submit":
 		return tale{objects: "order", of: "id", amount: "amount_total", done: "submitted processing complete", not: "canceled"}, true
+	case "orders.update":
+		return tale{objects: "order", of: "id"}, true
 	case "orders.returns":
 		return tale{objects: "order_return", of: "order", amount: "amount"}, true
 	case "shared_payment.issued_tokens.create":
@@ -124,7 +126,7 @@ func taleOfBilling(operation string) (t tale, ok bool) {
 		return tale{objects: "subscription_item subscription"}, true
 	case "subscription_schedules.create":
 		return tale{objects: "subscription_schedule", done: "active completed not_started released", not: "canceled"}, true
-	case "subscription_schedules.update", "subscription_schedules.amend", "subscription_schedules.cancel":
+	case "subscription_schedules.update", "subscription_schedules.amend", "subscription_schedules.cancel", "subscription_schedules.release":
 		return tale{objects: "subscription_schedule", of: "id", done: "active canceled completed not_started released"}, true
 	case "quotes.accept": // what recurs comes on top
 		return tale{objects: "quote", of: "id", amount: "amount_total", atLeast: true, done: "accepted"}, true
