@@ -73,6 +73,6 @@ func (k *begun) put(r *spend.Request, stored []byte, body requestBody, exact boo
 	if len(k.byID) >= maxBegun {
 		clear(k.byID) // those that nobody ends would fill it
 	}
-	r.Intent.Claims.Authorization, r.Intent.LookedUp = "", time.Time{} // neither is stored
+	r.Intent.Claims.Authorization, r.Intent.LookedUp, r.Intent.Call = "", time.Time{}, "" // none is stored
 	k.byID[r.ID] = begunRequest{stored, body, r}
 }

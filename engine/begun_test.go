@@ -13,7 +13,7 @@ func begunExample(id spend.ID) (r spend.Request, stored []byte) {
 		ID: id, State: spend.Executing, Created: time.Unix(1000, 0).UTC(),
 		Intent: spend.Intent{
 			Agent: "a", Legs: []spend.Leg{{Kind: spend.Charge, Amount: spend.NewAmount("USD", 5)}},
-			Claims: spend.Claims{Authorization: "secret"}, LookedUp: time.Unix(900, 0),
+			Claims: spend.Claims{Authorization: "secret"}, LookedUp: time.Unix(900, 0), Call: "POST a/b",
 		},
 		Reservations: []spend.Reservation{{Counter: "c", Amount: spend.NewAmount("USD", 5)}},
 	}

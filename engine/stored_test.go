@@ -70,7 +70,7 @@ func TestEveryFieldOfARequestIsStored(t *testing.T) {
 	var r spend.Request
 	n := 0
 	fillAll(reflect.ValueOf(&r).Elem(), &n)
-	r.Intent.Claims.Authorization, r.Intent.LookedUp, r.Intent.Maskable = "", time.Time{}, false
+	r.Intent.Claims.Authorization, r.Intent.LookedUp, r.Intent.Call, r.Intent.Maskable = "", time.Time{}, "", false
 	stored := sameAgain(t, &r)
 	got, err := newKeys("main").readRequest(r.ID, "", stored)
 	if err != nil || !reflect.DeepEqual(got, r) {
@@ -219,7 +219,7 @@ func sameAgain(t fataler, r *spend.Request) (stored []byte) {
 		t.Fatalf("read %x: %v", stored, err)
 	}
 	want := r.Clone()
-	want.Intent.Claims.Authorization, want.Intent.LookedUp, want.Intent.Maskable = "", time.Time{}, false
+	want.Intent.Claims.Authorization, want.Intent.LookedUp, want.Intent.Call, want.Intent.Maskable = "", time.Time{}, "", false
 	if !exact { // these go through JSON
 		for _, v := range []any{&want.Verdict.Rules, &want.Recheck, &want.Approval, &want.Anomalies, &want.Again} {
 			b, err := json.Marshal(v)

@@ -121,7 +121,7 @@ func (x *exchange) key() upstream.Key {
 // complete fills in who makes the call and what makes it the same call again.
 func (x *exchange) complete(in *spend.Intent) {
 	in.Agent = x.agent
-	if in.Class == spend.Capability && !in.Maskable || in.Class == spend.Unrecognised {
+	if in.Class == spend.Unrecognised {
 		in.Call = fmt.Sprintf("%s %s%.200s", x.call.Method, x.call.Host, x.call.Path)
 	}
 	if in.Rail == "" {

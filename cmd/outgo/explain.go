@@ -244,7 +244,7 @@ func (e *explainer) explain(c seenCall, refusal error) (x explanation) {
 	if err != nil {
 		return refused(rail, err)
 	}
-	if c := j.Intent.Class; c == spend.Capability || c == spend.Unrecognised {
+	if j.Intent.Class == spend.Unrecognised {
 		j.Intent.Call = fmt.Sprintf("%s %s%.200s", call.Method, call.Host, call.Path)
 	}
 	return e.judge(rail, j)

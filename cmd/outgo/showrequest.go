@@ -24,9 +24,6 @@ func writeRequest(w io.Writer, r *spend.Request) error {
 	line("State", "%s%s", r.State, inBrackets(string(r.Why)))
 	line("Agent", "%s", printable(in.Agent))
 	line("Call", "%s on %s%s", orDash(printable(in.Operation)), orDash(in.Network), inBrackets(string(in.Mode)))
-	if in.Call != "" {
-		line("", "%s", printable(in.Call))
-	}
 	if in.Object != "" {
 		line("Object", "%s", printable(in.Object))
 	}

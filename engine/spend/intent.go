@@ -71,14 +71,11 @@ const (
 // Intent is what one call would do, as read off the wire by a rail, or as
 // declared over an API.
 type Intent struct {
-	Agent     string `json:"agent"`
-	Rail      string `json:"rail"`
-	Class     Class  `json:"class"`
-	Operation string `json:"operation"` // "payment_intents.create"
-	Network   string `json:"network"`   // "stripe", or CAIP-2
-	// Call is the method, host and path of a call that Legs cannot describe to the
-	// person who decides on it ("POST api.stripe.com/v1/x"); empty for spends.
-	Call          string `json:"call,omitempty"`
+	Agent         string `json:"agent"`
+	Rail          string `json:"rail"`
+	Class         Class  `json:"class"`
+	Operation     string `json:"operation"`               // "payment_intents.create"
+	Network       string `json:"network"`                 // "stripe", or CAIP-2
 	ActingAccount string `json:"actingAccount,omitempty"` // on whose behalf, where the call says so
 	Mode          Mode   `json:"mode,omitempty"`
 	// Object is the provider's object that the call acts on and that other
@@ -101,6 +98,9 @@ type Intent struct {
 	// zero where the call itself says all. What has changed the object since
 	// makes them stale.
 	LookedUp time.Time `json:"-"`
+	// Call is the method, host and path of an Unrecognised call, by which the verdict
+	// tells the person who decides on it what it is ("POST api.stripe.com/v1/x").
+	Call string `json:"-"`
 	// Maskable says that the call changes nothing and can be answered without what
 	// makes it a Capability: it is ruled on with Pass or Withhold, and not recorded.
 	Maskable bool `json:"-"`
