@@ -43,8 +43,8 @@ func updateSubscriptionItem(x *reading, f *form) (effect, error) {
 	return x.ofItem(f, change{id: x.id})
 }
 
-// deleteSubscriptionItem spends one period of what is left where the call has that
-// invoiced at once: usage of the item may be on that invoice.
+// deleteSubscriptionItem spends what is credited, and one period of what is left where
+// the call has that invoiced at once: usage of the item may be on that invoice.
 func deleteSubscriptionItem(x *reading, f *form) (effect, error) {
 	return x.ofItem(f, change{id: x.id, deleted: true})
 }
@@ -59,7 +59,7 @@ func (x *reading) ofItem(f *form, c change) (effect, error) {
 	if err := f.known(ofItem); err != nil {
 		return e, err
 	}
-	if c.deleted && behavior != "always_invoice" {
+	if c.deleted && behavior == "none" {
 		return e.waiting(nil) // what is left to be charged is less
 	}
 	found, err := x.ask("/v1/subscription_items/"+x.id, "subscription_item", x.id)
@@ -71,10 +71,27 @@ func (x *reading) ofItem(f *form, c change) (effect, error) {
 		return e, err
 	}
 	e.object = "subscriptions/" + id
+	if c.deleted && behavior != "always_invoice" {
+		return x.removed(f, e, id, c)
+	}
 	if line, err := found.asLine(); err != nil {
 		return e, err
 	} else if _, known, err := line.price.rate(""); c.deleted && (err != nil || !known) {
 		return e, orUnclear(err, "what was used is billed now")
 	}
 	return x.amended(f, e, id, []change{c}, itemNames())
+}
+
+// removed spends what deleting an item credits to the customer: what is left to be
+// charged is less.
+func (x *reading) removed(f *form, e effect, id string, c change) (effect, error) {
+	now, err := x.ask("/v1/subscriptions/"+id, "subscription", id)
+	if err != nil {
+		return e, err
+	}
+	credit, err := x.unused(f, now, []change{c})
+	if err != nil {
+		return e, err
+	}
+	return touches(e.object).crediting(now, credit)
 }

@@ -245,7 +245,11 @@ func (x *reading) amended(f *form, e effect, id string, changes []change, names 
 			return e, err
 		}
 	}
-	return e.moving(unit, n, ""), nil
+	credit, err := x.unused(f, now, changes)
+	if err != nil {
+		return e, err
+	}
+	return e.moving(unit, n, "").crediting(now, credit)
 }
 
 // deletions writes, for a preview, the items that a call of their own deletes or

@@ -329,7 +329,7 @@ var listings = [...]listing{
 	{name: "sources.update", class: spend.Capability, when: []condition{{spend.Capability, "mandate", ""}}, known: []string{"amount", "expand", "mandate", "metadata", "owner", "source_order"}, object: "sources/{id}"},
 	{name: "sources.verify", class: spend.Capability, object: "sources/{id}"},
 	{name: "subscription_items.create", class: spend.Spend, kind: spend.Charge, amount: "?", currency: "?", object: "subscriptions/{subscription}"},
-	{name: "subscription_items.delete", class: spend.Spend, when: []condition{{spend.Spend, "proration_behavior", "always_invoice"}}, known: []string{"clear_usage", "payment_behavior", "proration_behavior", "proration_date"}, kind: spend.Charge, amount: "?", currency: "?", object: "subscription_items/{id}"},
+	{name: "subscription_items.delete", class: spend.Spend, when: []condition{{spend.Other, "proration_behavior", "none"}, {spend.Spend, "*", ""}}, known: []string{"clear_usage", "payment_behavior", "proration_behavior", "proration_date"}, kind: spend.Charge, amount: "?", currency: "?", object: "subscription_items/{id}"},
 	{name: "subscription_items.update", class: spend.Spend, kind: spend.Charge, amount: "?", currency: "?", object: "subscription_items/{id}"},
 	{name: "subscription_items.usage_records.create", class: spend.Other, object: "subscription_items/{id}"},
 	{name: "subscription_schedules.create", class: spend.Spend, kind: spend.Charge, amount: "?", currency: "?", payee: "default_settings[transfer_data][destination]|phases[][transfer_data][destination]", object: "customers/{customer}"},
