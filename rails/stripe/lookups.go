@@ -1,6 +1,9 @@
 package stripe
 
 import (
+	"cmp"
+	"strings"
+
 	"github.com/outgo/outgo/engine/spend"
 	"github.com/outgo/outgo/rails"
 )
@@ -180,8 +183,12 @@ func createRefund(x *reading, f *form) (effect, error) {
 	if err != nil {
 		return effect{}, err
 	}
+	payee, err := f.emailed()
+	if err != nil {
+		return effect{}, err
+	}
 	target, object, id := "", "", ""
-	e := spends(spend.Leg{Kind: spend.Refund})
+	e := spends(spend.Leg{Kind: spend.Refund, Payee: payee})
 	switch {
 	case charge != "":
 		target, object, id = "/v1/charges/"+charge, "charge", charge
@@ -190,7 +197,7 @@ func createRefund(x *reading, f *form) (effect, error) {
 		target, object, id = "/v1/payment_intents/"+pi+"?expand[]=latest_charge", "payment_intent", pi
 		e.object = "payment_intents/" + pi
 	default:
-		return refundCashBalance(f)
+		return refundCashBalance(f, payee)
 	}
 	paid, err := x.look(target, object, id)
 	if err != nil {
@@ -253,9 +260,23 @@ func (x *reading) refundTarget(f *form) (charge, pi string, err error) {
 	return charge + x.id, pi, nil
 }
 
+// emailed returns the address to which Stripe writes to ask where a refund that no card
+// takes is to go: whoever reads that is paid. "" where the call names none.
+func (f *form) emailed() (string, error) {
+	const name = "instructions_email"
+	if !f.sets(name) {
+		return "", nil
+	}
+	address, _, err := f.scalar(name)
+	if err == nil && (len(address) > 255 || !isVisible(address)) {
+		err = rails.Refusef(spend.Malformed, name, "%s is %.80q, which is no address", name, address)
+	}
+	return strings.ToLower(address), err
+}
+
 // refundCashBalance reads a refund with origin=customer_balance, which states
 // all there is to know.
-func refundCashBalance(f *form) (effect, error) {
+func refundCashBalance(f *form, emailed string) (effect, error) {
 	if origin, _, err := f.scalar("origin"); err != nil || origin != "customer_balance" {
 		return effect{}, rails.Refusef(spend.Malformed, "origin", "origin is %.80q; it must be customer_balance", origin)
 	}
@@ -270,7 +291,7 @@ func refundCashBalance(f *form) (effect, error) {
 	if customer == "" {
 		return effect{}, rails.Refusef(spend.Malformed, "customer", "customer is missing")
 	}
-	return spends(spend.Leg{Kind: spend.Refund, Amount: amount, Payee: customer}), nil
+	return spends(spend.Leg{Kind: spend.Refund, Amount: amount, Payee: cmp.Or(emailed, customer)}), nil
 }
 
 // stated completes the leg with a number that the call states in the unit that

@@ -251,14 +251,15 @@ func createTransfer(x *reading, f *form) (effect, error) {
 	return spends(spend.Leg{Kind: kind, Amount: amount, Payee: payee}), nil
 }
 
-// createPayout reads a payout; without a destination it goes to the account's
-// default bank account or card, which the call does not name.
+// createPayout reads a payout; without a destination, which previews call a payout
+// method, it goes to the account's default bank account or card, which the call does
+// not name.
 func createPayout(f *form) (effect, error) {
 	amount, err := f.price(spend.Payout)
 	if err != nil {
 		return effect{}, err
 	}
-	payee, err := f.id("destination")
+	payee, err := f.either("destination", "payout_method")
 	if err != nil {
 		return effect{}, err
 	}
