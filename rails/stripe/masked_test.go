@@ -45,6 +45,9 @@ func TestReadsThatShowAClientSecretAreAnsweredWithoutIt(t *testing.T) {
 			if r.Match(call) != spend.Capability {
 				t.Error("Match takes it for something else")
 			}
+			if call.Host = "files.stripe.com"; r.Match(call) != spend.Capability {
+				t.Error("another host is taken not to show it")
+			}
 			call.Method = "HEAD"
 			if r.Match(call) != spend.Read {
 				t.Error("its head is no read")

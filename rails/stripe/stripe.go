@@ -222,8 +222,11 @@ func operationOf(host string, c *rails.Call) (*listing, [2]string, error) {
 	}
 	op, ids, err := find(host, "GET", c.Path)
 	api := strings.HasPrefix(c.Path, "/v1/") || strings.HasPrefix(c.Path, "/v2/")
+	if op == nil && err == nil && api { // Other hosts may answer what the API proper does.
+		op, ids, err = find("api.stripe.com", "GET", c.Path)
+	}
 	switch {
-	case op == nil && (!api || host == "mcp.stripe.com"):
+	case op == nil && !api || host == "mcp.stripe.com":
 		return nil, ids, rails.Refusef(spend.UnrecognisedCall, "", "%.80q on %s is no read of Stripe's API that is known; those below /v1/ and /v2/ are", c.Path, c.Host)
 	case err != nil:
 		return nil, ids, err
