@@ -308,8 +308,10 @@ func marksOf(r *spend.Request) marks {
 func approvalDigest(in *spend.Intent, refs []spend.PolicyRef) string {
 	h := sha256.New()
 	put := func(s string) { fmt.Fprintf(h, "%d:%s,", len(s), s) }
-	put("approval/1")
+	put("approval/2")
 	put(in.Fingerprint)
+	put(string(in.Class)) // The same bytes may be a graver call than they were.
+	put(in.Object)
 	for _, l := range in.Legs {
 		put(string(l.Kind))
 		put(l.Amount.String())

@@ -386,6 +386,7 @@ func TestBeginLooksAgain(t *testing.T) {
 		"the amount went down":        {func(_ *world, in *spend.Intent) { in.Legs = []spend.Leg{{Kind: spend.Charge, Amount: usd(5000)}} }, spend.Forward, ""},
 		"the payee changed":           {func(_ *world, in *spend.Intent) { in.Legs[0].Payee = "acct_2" }, spend.Await, ""},
 		"the bytes changed":           {func(_ *world, in *spend.Intent) { in.Fingerprint = "other" }, spend.Await, ""},
+		"its object is another":       {func(_ *world, in *spend.Intent) { in.Object = "pi_2" }, spend.Await, ""},
 		"a policy has a new version":  {func(w *world, _ *spend.Intent) { p := daily(); p.RequireApprovalOver = usd(5100); w.policies(p) }, spend.Await, ""},
 		"spending is frozen":          {func(w *world, _ *spend.Intent) { w.freeze(engine.Freeze{}) }, spend.Refuse, spend.Frozen},
 		"the agent is frozen":         {func(w *world, _ *spend.Intent) { w.freeze(engine.Freeze{Agent: "bot"}) }, spend.Refuse, spend.Frozen},

@@ -135,6 +135,25 @@ func TestWhatWasApprovedIsWhatIsSent(t *testing.T) {
 	}
 }
 
+// A call that adds a card when it is approved may move money as well when it is sent,
+// though its bytes are the same and nobody can tell how much.
+func TestAnApprovedCapabilityIsNotSentAsAnythingElse(t *testing.T) {
+	w := newWorld(t, daily())
+	in := spend.Intent{Agent: "bot", Rail: "stripe", Class: spend.Capability, Operation: "customers.update", Network: "stripe",
+		Object: "customers/cus_1", DedupKey: "a", Fingerprint: "print"}
+	r := w.authorize(in, spend.Await)
+	w.resolve(r.ID, true)
+	graver := in
+	graver.Class = spend.Unrecognised
+	got := w.begin(r.ID, graver, spend.Await)
+	if got.ID == r.ID {
+		t.Error("it is held as the request that was approved")
+	}
+	w.state(r.ID, spend.Canceled)
+	w.resolve(got.ID, true)
+	w.begin(got.ID, graver, spend.Forward)
+}
+
 // While an update may still be carried out, neither a payment with its object nor
 // the update itself is sent; afterwards the update stays in doubt.
 func TestAnUpdateOfUnknownOutcomeKeepsItsObjectForAWhile(t *testing.T) {
