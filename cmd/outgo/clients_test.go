@@ -105,6 +105,7 @@ type result struct {
 	Code       string `json:"code"`
 	Message    string `json:"message"`
 	StatusCode int    `json:"statusCode"`
+	RequestID  string `json:"requestId"`
 }
 
 // A shop is a data directory and a configuration for the built binary.

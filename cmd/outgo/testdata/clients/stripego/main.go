@@ -29,6 +29,7 @@ type result struct {
 	Code       string `json:"code,omitempty"`
 	Message    string `json:"message,omitempty"`
 	StatusCode int    `json:"statusCode,omitempty"`
+	RequestID  string `json:"requestId,omitempty"`
 }
 
 func main() {
@@ -70,7 +71,7 @@ func pay() result {
 	}
 	var refused *stripe.Error
 	if errors.As(err, &refused) {
-		return result{Type: string(refused.Type), Code: string(refused.Code), Message: refused.Msg, StatusCode: refused.HTTPStatusCode}
+		return result{Type: string(refused.Type), Code: string(refused.Code), Message: refused.Msg, StatusCode: refused.HTTPStatusCode, RequestID: refused.RequestID}
 	}
 	return result{Type: "connection_error", Message: err.Error()}
 }

@@ -25,6 +25,6 @@ try {
   });
   console.log(JSON.stringify({ ok: true, id: intent.id, status: intent.status, amount: intent.amount }));
 } catch (err) {
-  console.log(JSON.stringify({ ok: false, type: err.type, code: err.code, message: err.message, statusCode: err.statusCode }));
+  console.log(JSON.stringify({ ok: false, type: err.type, code: err.code, message: err.message, statusCode: err.statusCode, requestId: err.requestId }));
   process.exitCode = 1;
 }

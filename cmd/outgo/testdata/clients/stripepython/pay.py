@@ -75,7 +75,7 @@ def should_retry(status, reply_headers):
 
 
 def post(url, key, params):
-    """Sends a POST as often as the retry rule says and returns the status and the body of the last answer."""
+    """Sends a POST as often as the retry rule says and returns the last answer: (status, headers, body)."""
     body = urllib.parse.urlencode(encode(params)).encode()
     fields = headers(key, str(uuid.uuid4()))
     for attempt in range(RETRIES + 1):
@@ -88,7 +88,7 @@ def post(url, key, params):
                 raise
         else:
             if last or not should_retry(status, reply_headers):
-                return status, reply
+                return status, reply_headers, reply
         delay = min(FIRST_DELAY * 2**attempt, LONGEST_DELAY)
         time.sleep(max(FIRST_DELAY, delay * 0.5 * (1 + random.random())))
 
@@ -114,7 +114,7 @@ def main():
         "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
     }
     try:
-        status, reply = post(base + "/v1/payment_intents", os.environ.get("STRIPE_API_KEY", "sk_test_outgo"), params)
+        status, fields, reply = post(base + "/v1/payment_intents", os.environ.get("STRIPE_API_KEY", "sk_test_outgo"), params)
         answer = json.loads(reply)
     except (OSError, ValueError) as failure:
         print(json.dumps({"ok": False, "type": "APIConnectionError", "code": None, "message": str(failure), "statusCode": None}))
@@ -124,7 +124,7 @@ def main():
         return 0
     error = answer.get("error", {})
     kind = ERROR_TYPES.get(status, "APIError")
-    print(json.dumps({"ok": False, "type": kind, "code": error.get("code"), "message": error.get("message"), "statusCode": status}))
+    print(json.dumps({"ok": False, "type": kind, "code": error.get("code"), "message": error.get("message"), "statusCode": status, "requestId": fields.get("Request-Id")}))
     return 1
 
 
