@@ -81,11 +81,13 @@ func reply() []byte {
 	return []byte(body + strings.Repeat("API credits. ", (2000-len(body))/13) + `"}`)
 }
 
-// serveUpstream is a provider that says yes to everything, as fast as it can.
+// serveUpstream is a provider that says yes to everything, as fast as it can, and has
+// a name of its own for each payment: the number of the order.
 func serveUpstream(b *testing.B) (place, func()) {
 	cert, roots := selfSigned(b, payHost, false)
 	ln, sink := listenLocal(b), listenLocal(b)
-	body := reply()
+	body, name := reply(), []byte(`"id":"pi_3QLmT2`)
+	at := bytes.Index(body, name) + len(name)
 	s := &fasthttp.Server{NoDefaultServerHeader: true, Handler: func(ctx *fasthttp.RequestCtx) {
 		h := &ctx.Response.Header
 		ctx.SetContentType("application/json")
@@ -94,7 +96,11 @@ func serveUpstream(b *testing.B) (place, func()) {
 		h.Set("Cache-Control", "no-cache, no-store")
 		h.Set("Strict-Transport-Security", "max-age=63072000; includeSubDomains; preload")
 		h.Set("Access-Control-Allow-Origin", "*")
-		ctx.Response.SetBodyRaw(body)
+		order := ctx.PostBody()
+		order = order[len(order)-min(len(order), digits):]
+		ctx.Response.AppendBody(body[:at])
+		ctx.Response.AppendBody(order)
+		ctx.Response.AppendBody(body[at+len(order):])
 	}}
 	secure := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13}
 	go acceptAll(ln, func(c net.Conn) {
