@@ -292,11 +292,7 @@ func payInvoice(x *reading, f *form) (effect, error) {
 	if err != nil || elsewhere == "true" {
 		return touches("invoices/" + x.id), err
 	}
-	invoice, err := x.invoice()
-	if err != nil {
-		return e, err
-	}
-	return e.remaining(invoice, "amount_remaining")
+	return x.remains(e)
 }
 
 // sendInvoice asks the customer to pay what remains.
@@ -305,6 +301,11 @@ func sendInvoice(x *reading, f *form) (effect, error) {
 	if err := f.known("expand"); err != nil {
 		return e, err
 	}
+	return x.remains(e)
+}
+
+// remains is e with what remains of the invoice.
+func (x *reading) remains(e effect) (effect, error) {
 	invoice, err := x.invoice()
 	if err != nil {
 		return e, err
